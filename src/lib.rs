@@ -1,1 +1,9 @@
-//! Convoke.
+//! Convoke, a self-hosted event API that is observable first. A request enters `api`, which asks `store`, which keeps to the
+//! rules of `domain`; what follows from it happens in `background`; operators look in through `ops`; `telemetry` and `config`
+//! serve all of them, and `lifecycle` starts and stops them. `cli` is the way in.
+
+pub mod config;
+pub mod domain;
+pub mod ops;
+pub mod store;
+pub mod telemetry;

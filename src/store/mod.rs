@@ -1,0 +1,205 @@
+//! All SQL. One file per aggregate; `engine` is how a statement is run, `writer` how SQLite writes.
+
+mod api_keys;
+mod changes;
+mod columns;
+mod deliveries;
+mod engine;
+mod error;
+mod event_list;
+mod event_row;
+mod events;
+mod idempotency;
+mod migrate;
+mod notifications;
+mod open;
+mod participants;
+mod retry;
+mod seating;
+mod sessions;
+mod users;
+mod writer;
+mod zones;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sqlx::{PgPool, SqlitePool};
+
+pub use self::{
+    api_keys::NewApiKey,
+    columns::Timestamp,
+    deliveries::{Delivery, QueueState, RetryPolicy},
+    engine::{Engine, Session},
+    error::{Error, Refusal, Transient},
+    event_list::{EventKey, EventQuery, Sort},
+    idempotency::{Receipt, Reservation, Ticket},
+    migrate::SchemaVersion,
+    notifications::Notification,
+    open::{Settings, chain},
+    participants::{Answer, Invitation, Invitee},
+    sessions::Refreshed,
+    users::{Credentials, NewUser},
+};
+use self::{retry::Retry, writer::Writer};
+use crate::{domain::clock::Clock, telemetry::instruments};
+
+/// The pool's name in metrics.
+pub const POOL: &str = "main";
+
+enum Pools {
+    Postgres(PgPool),
+    Sqlite { readers: SqlitePool, writer: Writer },
+}
+
+struct Inner {
+    pools: Pools,
+    settings: Settings,
+    clock: Clock,
+    /// Told after each commit that may have left a delivery.
+    outbox: tokio::sync::Notify,
+}
+
+/// The store. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("engine", &self.engine()).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the store and waits for its database. `spawn` runs the task that commits SQLite's batches.
+    ///
+    /// # Errors
+    /// When the database cannot be reached within [`Settings::startup_timeout`], or the URL is not understood.
+    pub async fn open(
+        settings: Settings,
+        clock: Clock,
+        spawn: impl FnOnce(futures_util::future::BoxFuture<'static, ()>),
+    ) -> Result<Self, Error> {
+        let pools = if settings.is_sqlite() {
+            let file = settings.sqlite_file()?;
+            if let Some(folder) = file.parent() {
+                std::fs::create_dir_all(folder).map_err(|failure| Error::Unavailable(failure.into()))?;
+            }
+            // The writer first: it makes the file and sets the journal's mode.
+            let writer = Writer::new(open::sqlite_writer(&settings).await?);
+            spawn(Box::pin(writer.clone().run_committer()));
+            Pools::Sqlite { readers: open::sqlite_readers(&settings)?, writer }
+        } else {
+            Pools::Postgres(open::postgres(&settings)?)
+        };
+        let limit = settings.startup_timeout;
+        let inner = Inner { pools, settings, clock, outbox: tokio::sync::Notify::new() };
+        let store = Self { inner: Arc::new(inner) };
+        open::wait(limit, || store.ping()).await?;
+        Ok(store)
+    }
+
+    /// Which engine is open.
+    pub fn engine(&self) -> Engine {
+        match self.inner.pools {
+            Pools::Postgres(_) => Engine::Postgres,
+            Pools::Sqlite { .. } => Engine::Sqlite,
+        }
+    }
+
+    /// The store's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// Wakes whoever waits for deliveries.
+    pub fn wake_outbox(&self) {
+        self.inner.outbox.notify_one();
+    }
+
+    /// Waits until a commit may have left a delivery.
+    pub async fn outbox_woken(&self) {
+        self.inner.outbox.notified().await;
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn ping(&self) -> Result<(), Error> {
+        let mut session = self.acquire().await?;
+        let sql = engine::Sql::same("SELECT 1");
+        engine::statement!(&mut session, "ping", sql, |sql, link| sqlx::query(sql).execute(link)).map(drop)
+    }
+
+    /// Finishes what was begun and closes every connection.
+    pub async fn close(&self) {
+        match &self.inner.pools {
+            Pools::Postgres(pool) => pool.close().await,
+            Pools::Sqlite { readers, writer } => {
+                readers.close().await;
+                if let Err(failure) = writer.close().await {
+                    tracing::warn!(error = %failure, "the write-ahead log could not be folded in; nothing is lost");
+                }
+            }
+        }
+    }
+
+    /// Sets the gauges of the pool.
+    pub fn observe_pool(&self) {
+        let (size, idle) = match &self.inner.pools {
+            Pools::Postgres(pool) => (pool.size(), pool.num_idle()),
+            Pools::Sqlite { readers, .. } => (readers.size(), readers.num_idle()),
+        };
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX);
+        let max = self.inner.settings.max_connections;
+        instruments::database::pool(POOL, idle, size.saturating_sub(idle), max);
+    }
+
+    fn retry(&self) -> Retry {
+        Retry::new(self.engine(), self.inner.settings.attempts)
+    }
+
+    async fn timed<T>(&self, wait: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let waiting = instruments::database::waiting(POOL);
+        let started = Instant::now();
+        let result = wait.await;
+        drop(waiting);
+        instruments::database::waited(POOL, started.elapsed());
+        if matches!(result, Err(Error::Unavailable(sqlx::Error::PoolTimedOut))) {
+            instruments::database::wait_timed_out(POOL);
+        }
+        result
+    }
+
+    async fn acquire(&self) -> Result<Session, Error> {
+        self.timed(async {
+            Ok(match &self.inner.pools {
+                Pools::Postgres(pool) => Session::PostgresRead(pool.acquire().await?),
+                Pools::Sqlite { readers, .. } => Session::SqliteRead(readers.acquire().await?),
+            })
+        })
+        .await
+    }
+
+    async fn begin(&self, name: &'static str) -> Result<Session, Error> {
+        match &self.inner.pools {
+            Pools::Postgres(pool) => {
+                let connection = self.timed(async { Ok(pool.acquire().await?) }).await?;
+                let timing = engine::Timing::start(Engine::Postgres, "BEGIN", name);
+                let begun = sqlx::Transaction::begin(sqlx::pool::MaybePoolConnection::PoolConnection(connection), None).await;
+                Ok(Session::PostgresWrite(timing.finish(begun)?))
+            }
+            Pools::Sqlite { writer, .. } => Ok(Session::SqliteWrite(self.timed(writer.turn()).await?)),
+        }
+    }
+}
+
+/// What is told of a due time that a table gives as an instant: how long from now.
+fn until(now: jiff::Timestamp, due: jiff::Timestamp) -> Duration {
+    Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO)
+}

@@ -1,0 +1,146 @@
+//! Opening the pools of either engine.
+
+use std::{
+    path::PathBuf,
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+use sqlx::{
+    ConnectOptions, PgPool, SqliteConnection, SqlitePool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::error::Error;
+
+/// How the store is opened.
+#[derive(Clone)]
+pub struct Settings {
+    /// `sqlite://…` or `postgres://…`.
+    pub url: String,
+    /// Connections kept open.
+    pub min_connections: u32,
+    /// Connections at the most (PostgreSQL), readers at the most (SQLite).
+    pub max_connections: u32,
+    /// Age at which a connection is replaced.
+    pub max_lifetime: Duration,
+    /// Idle time after which a connection is closed.
+    pub idle_timeout: Duration,
+    /// Longest wait for a connection.
+    pub acquire_timeout: Duration,
+    /// Longest run of a statement (PostgreSQL).
+    pub statement_timeout: Duration,
+    /// Longest wait for the database at start.
+    pub startup_timeout: Duration,
+    /// Attempts at an operation that fails in passing.
+    pub attempts: u32,
+    /// `full`, `extra` or `normal` (SQLite).
+    pub synchronous: &'static str,
+    /// Longest wait for another process's lock (SQLite).
+    pub busy_timeout: Duration,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("Settings").field("max_connections", &self.max_connections).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// Whether the URL names a SQLite file.
+    pub fn is_sqlite(&self) -> bool {
+        self.url.starts_with("sqlite:")
+    }
+
+    pub(super) fn sqlite_file(&self) -> Result<PathBuf, Error> {
+        Ok(SqliteConnectOptions::from_str(&self.url)?.get_filename().to_owned())
+    }
+
+    fn sqlite(&self) -> Result<SqliteConnectOptions, Error> {
+        let synchronous = match self.synchronous {
+            "normal" => SqliteSynchronous::Normal,
+            "extra" => SqliteSynchronous::Extra,
+            _ => SqliteSynchronous::Full,
+        };
+        Ok(SqliteConnectOptions::from_str(&self.url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(synchronous)
+            .foreign_keys(true)
+            .busy_timeout(self.busy_timeout)
+            .statement_cache_capacity(200)
+            .disable_statement_logging())
+    }
+
+    fn postgres(&self) -> Result<PgConnectOptions, Error> {
+        Ok(PgConnectOptions::from_str(&self.url)?.application_name("convoke").disable_statement_logging())
+    }
+}
+
+/// The ordinary pool. A dead connection is found by the statement that meets it and tried again: asking first whether each is
+/// alive would cost a round trip a request.
+pub(super) fn postgres(settings: &Settings) -> Result<PgPool, Error> {
+    let timeout = settings.statement_timeout.as_millis().to_string();
+    let options = settings.postgres()?.options([("statement_timeout", timeout)]);
+    Ok(PgPoolOptions::new()
+        .min_connections(settings.min_connections)
+        .max_connections(settings.max_connections)
+        .max_lifetime(settings.max_lifetime)
+        .idle_timeout(settings.idle_timeout)
+        .acquire_timeout(settings.acquire_timeout)
+        .test_before_acquire(false)
+        .connect_lazy_with(options))
+}
+
+pub(super) async fn postgres_migrator(settings: &Settings) -> Result<PgPool, Error> {
+    Ok(PgPoolOptions::new().max_connections(1).connect_with(settings.postgres()?).await?)
+}
+
+pub(super) fn sqlite_readers(settings: &Settings) -> Result<SqlitePool, Error> {
+    Ok(SqlitePoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(settings.acquire_timeout)
+        .test_before_acquire(false)
+        .connect_lazy_with(settings.sqlite()?.pragma("query_only", "on")))
+}
+
+pub(super) async fn sqlite_writer(settings: &Settings) -> Result<SqliteConnection, Error> {
+    Ok(settings.sqlite()?.connect().await?)
+}
+
+pub(super) async fn sqlite_migrator(settings: &Settings) -> Result<SqlitePool, Error> {
+    Ok(SqlitePoolOptions::new().max_connections(1).connect_with(settings.sqlite()?).await?)
+}
+
+/// Calls `probe` until it succeeds or `limit` has passed.
+pub(super) async fn wait<F: Future<Output = Result<(), Error>>>(limit: Duration, mut probe: impl FnMut() -> F) -> Result<(), Error> {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match probe().await {
+            Err(failure @ Error::Unavailable(_)) if started.elapsed() + pause < limit => {
+                tracing::warn!(error = %chain(&failure), retry_in = ?pause, "the database cannot be reached yet");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+            result => return result,
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

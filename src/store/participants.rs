@@ -1,0 +1,424 @@
+//! Participants: inviting, answering, leaving.
+
+use serde_json::{Map, Value, json};
+use sqlx::{FromRow, query, query_as};
+use uuid::Uuid;
+
+use super::{
+    Store,
+    changes::{self, NewChange},
+    columns::Timestamp,
+    engine::{Session, Sql, reading, statement, transaction},
+    error::{Error, Refusal},
+    event_row, events,
+    idempotency::Receipt,
+    seating,
+};
+use crate::domain::{
+    actor::Actor,
+    change::{Audience, ChangeKind},
+    event::{Event, EventStatus},
+    fault::Faults,
+    page::{Page, PageRequest},
+    participant::{Participant, ParticipantRole, ParticipantStatus},
+    seats::{Admission, Full, Hold},
+    text::normal_email,
+    version::Expected,
+};
+
+/// Whom to invite.
+#[derive(Clone, Debug)]
+pub enum Invitee {
+    /// The user with this id.
+    User(Uuid),
+    /// The user with this address.
+    Email(String),
+}
+
+/// One invitation.
+#[derive(Clone, Debug)]
+pub struct Invitation {
+    /// Whom.
+    pub invitee: Invitee,
+    /// As what.
+    pub role: ParticipantRole,
+    /// JSON Pointer to where the request names the person.
+    pub pointer: String,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Whether they come.
+    pub status: ParticipantStatus,
+    /// What they say with it; `None` leaves what they said before.
+    pub comment: Option<Option<String>>,
+}
+
+#[derive(FromRow)]
+struct ParticipantRow {
+    event_id: Uuid,
+    user_id: Uuid,
+    role: ParticipantRole,
+    status: ParticipantStatus,
+    admission: Admission,
+    place: Option<i64>,
+    comment: Option<String>,
+    responded_at: Option<Timestamp>,
+    version: i64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl From<ParticipantRow> for Participant {
+    fn from(row: ParticipantRow) -> Self {
+        let hold = match (row.admission, row.place) {
+            (Admission::Confirmed, _) => Hold::Seat,
+            (_, Some(place)) => Hold::Place(place),
+            _ => Hold::Nothing,
+        };
+        Self {
+            event_id: row.event_id,
+            user_id: row.user_id,
+            role: row.role,
+            status: row.status,
+            hold,
+            comment: row.comment,
+            responded_at: row.responded_at.map(|at| at.0),
+            version: row.version,
+            created_at: row.created_at.0,
+            updated_at: row.updated_at.0,
+        }
+    }
+}
+
+const FIND: Sql = Sql::same(
+    "SELECT event_id, user_id, role, status, admission, place, comment, responded_at, version, created_at, updated_at \
+     FROM participants WHERE event_id = $1 AND user_id = $2",
+);
+
+async fn find(session: &mut Session, event_id: Uuid, user_id: Uuid) -> Result<Option<Participant>, Error> {
+    let row = statement!(session, "participants.find", FIND, |sql, link| {
+        query_as::<_, ParticipantRow>(sql).bind(event_id).bind(user_id).fetch_optional(link)
+    })?;
+    Ok(row.map(Participant::from))
+}
+
+/// Inserts or replaces a participant; the event's row is locked.
+async fn save(session: &mut Session, participant: &Participant) -> Result<(), Error> {
+    const SQL: Sql = Sql::same(
+        "INSERT INTO participants (event_id, user_id, role, status, admission, place, comment, responded_at, version, \
+         created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         ON CONFLICT (event_id, user_id) DO UPDATE SET role = excluded.role, status = excluded.status, \
+         admission = excluded.admission, place = excluded.place, comment = excluded.comment, \
+         responded_at = excluded.responded_at, version = excluded.version, updated_at = excluded.updated_at",
+    );
+    statement!(session, "participants.save", SQL, |sql, link| {
+        query(sql)
+            .bind(participant.event_id)
+            .bind(participant.user_id)
+            .bind(participant.role)
+            .bind(participant.status)
+            .bind(participant.hold.admission())
+            .bind(participant.hold.place())
+            .bind(participant.comment.as_deref())
+            .bind(participant.responded_at.map(Timestamp))
+            .bind(participant.version)
+            .bind(Timestamp(participant.created_at))
+            .bind(Timestamp(participant.updated_at))
+            .execute(link)
+    })?;
+    Ok(())
+}
+
+/// The account that an invitation means.
+async fn resolve(session: &mut Session, invitee: &Invitee) -> Result<Option<Uuid>, Error> {
+    const BY_ID: Sql = Sql::same("SELECT id FROM users WHERE id = $1");
+    const BY_EMAIL: Sql = Sql::same("SELECT id FROM users WHERE email_key = $1");
+    match invitee {
+        Invitee::User(id) => statement!(session, "users.exists", BY_ID, |sql, link| {
+            sqlx::query_scalar::<_, Uuid>(sql).bind(*id).fetch_optional(link)
+        }),
+        Invitee::Email(email) => statement!(session, "users.id_by_email", BY_EMAIL, |sql, link| {
+            sqlx::query_scalar::<_, Uuid>(sql).bind(normal_email(email)).fetch_optional(link)
+        }),
+    }
+}
+
+fn change(kind: ChangeKind, event: &Event, actor: Actor, participant: &Participant, data: Map<String, Value>) -> NewChange {
+    let told = match kind {
+        ChangeKind::ParticipantInvited => Some(participant.user_id),
+        ChangeKind::ParticipantStatusChanged => Some(event.organizer_id),
+        _ => None,
+    };
+    NewChange {
+        kind,
+        event_id: event.id,
+        user_id: Some(participant.user_id),
+        version: participant.version,
+        actor_id: Some(actor.user_id),
+        data: Value::Object(data),
+        at: participant.updated_at,
+        // Nobody is told what they did themselves.
+        audience: told.filter(|told| *told != actor.user_id).map_or(Audience::Nobody, Audience::Person),
+    }
+}
+
+impl Store {
+    /// An event's participants, by user id. The caller must have been shown the event.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn participants(&self, event_id: Uuid, page: &PageRequest<Uuid>) -> Result<Page<Participant, Uuid>, Error> {
+        const SQL: Sql = Sql::same(
+            "SELECT event_id, user_id, role, status, admission, place, comment, responded_at, version, created_at, \
+             updated_at FROM participants WHERE event_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
+        );
+        let rows = reading!(self, |session| {
+            statement!(session, "participants.list", SQL, |sql, link| {
+                query_as::<_, ParticipantRow>(sql)
+                    .bind(event_id)
+                    .bind(page.after.unwrap_or(Uuid::nil()))
+                    .bind(page.limit + 1)
+                    .fetch_all(link)
+            })
+        })?;
+        let items = rows.into_iter().map(Participant::from).collect();
+        Ok(Page::from_items(items, page.limit, |participant: &Participant| participant.user_id))
+    }
+
+    /// One participant. The caller must have been shown the event.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the person does not take part.
+    pub async fn participant(&self, event_id: Uuid, user_id: Uuid) -> Result<Participant, Error> {
+        let found = reading!(self, |session| find(session, event_id, user_id).await)?;
+        found.ok_or(Error::NotFound)
+    }
+
+    /// Invites people, all or none of them.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names each unknown person; [`Refusal::AlreadyParticipant`], [`Refusal::EventCancelled`].
+    pub async fn invite(
+        &self,
+        actor: Actor,
+        event_id: Uuid,
+        invitations: &[Invitation],
+        receipt: &Receipt<'_, Vec<Participant>>,
+    ) -> Result<Vec<Participant>, Error> {
+        let invited = transaction!(self, "participants.invite", |tx| {
+            let event = events::lock_own(tx, actor, event_id).await?;
+            if event.content.status == EventStatus::Cancelled {
+                return Err(Error::Refused(Refusal::EventCancelled));
+            }
+            let now = self.clock().now();
+            let mut faults = Faults::default();
+            let mut invited: Vec<Participant> = Vec::with_capacity(invitations.len());
+            for invitation in invitations {
+                let Some(user_id) = resolve(tx, &invitation.invitee).await? else {
+                    faults.add(&invitation.pointer, "unknown_user", "no account with this id or address");
+                    continue;
+                };
+                if invited.iter().any(|participant| participant.user_id == user_id) {
+                    faults.add(&invitation.pointer, "duplicate", "each person once");
+                    continue;
+                }
+                if find(tx, event_id, user_id).await?.is_some() {
+                    return Err(Error::Refused(Refusal::AlreadyParticipant));
+                }
+                invited.push(Participant {
+                    event_id,
+                    user_id,
+                    role: invitation.role,
+                    status: ParticipantStatus::NeedsAction,
+                    hold: Hold::Nothing,
+                    comment: None,
+                    responded_at: None,
+                    version: 1,
+                    created_at: now,
+                    updated_at: now,
+                });
+            }
+            if !faults.is_empty() {
+                return Err(Error::Invalid(faults.into_vec()));
+            }
+            for participant in &invited {
+                save(tx, participant).await?;
+                let mut data = events::summary(&event);
+                data.insert("role".into(), json!(participant.role));
+                changes::append(tx, change(ChangeKind::ParticipantInvited, &event, actor, participant, data)).await?;
+            }
+            receipt.keep(tx, &invited).await?;
+            Ok(invited)
+        })?;
+        self.wake_outbox();
+        Ok(invited)
+    }
+
+    /// Takes the caller's answer; somebody who was not invited joins a public event by it. Returns the participant and what
+    /// the answer changed: whether it is another status, and another admission.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for an event not visible, [`Refusal::CapacityExceeded`], [`Refusal::EventCancelled`],
+    /// [`Error::Stale`].
+    pub async fn answer(
+        &self,
+        actor: Actor,
+        event_id: Uuid,
+        expected: &Expected,
+        answer: &Answer,
+    ) -> Result<(Participant, Answered), Error> {
+        let answered = transaction!(self, "participants.answer", |tx| {
+            let mut event = events::lock_visible(tx, actor, event_id).await?;
+            let before = find(tx, event_id, actor.user_id).await?;
+            if event.content.status == EventStatus::Cancelled {
+                return Err(Error::Refused(Refusal::EventCancelled));
+            }
+            let expects = match &before {
+                Some(before) => expected.allows(&before.tag()),
+                None => *expected == Expected::Anything,
+            };
+            if !expects {
+                return Err(Error::Stale);
+            }
+            record_answer(tx, actor, &mut event, before, answer, self.clock().now()).await
+        })?;
+        self.wake_outbox();
+        Ok(answered)
+    }
+
+    /// Removes a participant: the organizer anyone, anyone themselves.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the event is not visible or the person does not take part, [`Error::Forbidden`],
+    /// [`Error::Stale`].
+    pub async fn remove_participant(
+        &self,
+        actor: Actor,
+        event_id: Uuid,
+        user_id: Uuid,
+        expected: &Expected,
+    ) -> Result<(), Error> {
+        const SQL: Sql = Sql::same("DELETE FROM participants WHERE event_id = $1 AND user_id = $2");
+        transaction!(self, "participants.remove", |tx| {
+            let mut event = if actor.user_id == user_id {
+                events::lock_visible(tx, actor, event_id).await?
+            } else {
+                events::lock_own(tx, actor, event_id).await?
+            };
+            let mut participant = find(tx, event_id, user_id).await?.ok_or(Error::NotFound)?;
+            if !expected.allows(&participant.tag()) {
+                return Err(Error::Stale);
+            }
+            let now = self.clock().now();
+            participant.version += 1;
+            participant.updated_at = now;
+            statement!(tx, "participants.delete", SQL, |sql, link| {
+                query(sql).bind(event_id).bind(user_id).execute(link)
+            })?;
+            let mut data = events::summary(&event);
+            data.insert("status".into(), json!(participant.status));
+            changes::append(tx, change(ChangeKind::ParticipantRemoved, &event, actor, &participant, data)).await?;
+            if participant.hold == Hold::Seat {
+                release_seat(tx, &mut event, now).await?;
+            }
+            Ok(())
+        })?;
+        self.wake_outbox();
+        Ok(())
+    }
+}
+
+/// What an answer changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// The status is another one.
+    pub status: bool,
+    /// The admission is another one.
+    pub admission: bool,
+}
+
+/// Gives the seat back, to the first who waits if there is one, and writes the event.
+async fn release_seat(tx: &mut Session, event: &mut Event, now: jiff::Timestamp) -> Result<(), Error> {
+    let taken = event.seats_taken;
+    let mut seats = event.seats();
+    seats.release(Hold::Seat);
+    event.seats_taken = seats.taken;
+    write_seats(tx, event, taken, now).await
+}
+
+/// Promotes, then writes the event's seats; its version grows when what is shown of it changed.
+async fn write_seats(tx: &mut Session, event: &mut Event, shown: i64, now: jiff::Timestamp) -> Result<(), Error> {
+    event.updated_at = now;
+    if event.seats_taken < shown {
+        seating::promote(tx, event).await?;
+    }
+    if event.seats_taken != shown {
+        event.version += 1;
+    }
+    event_row::update_seats(tx, event).await
+}
+
+async fn record_answer(
+    tx: &mut Session,
+    actor: Actor,
+    event: &mut Event,
+    before: Option<Participant>,
+    answer: &Answer,
+    now: jiff::Timestamp,
+) -> Result<(Participant, Answered), Error> {
+    let joined = before.is_none();
+    let before = before.unwrap_or_else(|| Participant {
+        event_id: event.id,
+        user_id: actor.user_id,
+        role: ParticipantRole::default(),
+        status: ParticipantStatus::NeedsAction,
+        hold: Hold::Nothing,
+        comment: None,
+        responded_at: None,
+        version: 0,
+        created_at: now,
+        updated_at: now,
+    });
+    let mut after = before.clone();
+    after.status = answer.status;
+    if let Some(comment) = &answer.comment {
+        after.comment.clone_from(comment);
+    }
+    let (shown, next_place) = (event.seats_taken, event.next_place);
+    let mut seats = event.seats();
+    if answer.status == ParticipantStatus::Accepted {
+        after.hold = seats.ask(before.hold).map_err(|Full| Error::Refused(Refusal::CapacityExceeded))?;
+    } else {
+        seats.release(before.hold);
+        after.hold = Hold::Nothing;
+    }
+    (event.seats_taken, event.next_place) = (seats.taken, seats.next_place);
+
+    let answered = Answered {
+        status: joined || after.status != before.status,
+        admission: after.hold.admission() != before.hold.admission(),
+    };
+    if !answered.status && !answered.admission && after.comment == before.comment {
+        return Ok((before, answered));
+    }
+    after.version += 1;
+    after.responded_at = Some(now);
+    after.updated_at = now;
+    save(tx, &after).await?;
+
+    event.updated_at = now;
+    let mut data = events::summary(event);
+    data.insert("status".into(), json!({ "from": before.status, "to": after.status }));
+    data.insert("comment".into(), json!(after.comment));
+    changes::append(tx, change(ChangeKind::ParticipantStatusChanged, event, actor, &after, data)).await?;
+    if answered.admission {
+        let from_to = (before.hold.admission(), after.hold.admission());
+        seating::admission_changed(tx, event, actor.user_id, after.version, Some(actor.user_id), from_to).await?;
+    }
+    if event.seats_taken != shown || event.next_place != next_place {
+        write_seats(tx, event, shown, now).await?;
+    }
+    Ok((after, answered))
+}

@@ -1,0 +1,173 @@
+//! SQLite's one writer: turns in order of arrival, each in its own savepoint, many of them in one commit.
+//!
+//! A commit with `synchronous=FULL` waits for the disk, so those who queue meanwhile share the next one. The first to finish
+//! its turn wakes the committer, which takes its own place in the same fair queue: whoever waited before it joins this batch,
+//! whoever comes after it the next. Nobody is answered before the commit. A turn that is dropped half-way (its client went
+//! away) leaves its savepoint, which the next holder of the connection undoes.
+
+use std::sync::Arc;
+
+use sqlx::{SqliteConnection, query};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
+
+use super::error::Error;
+
+type Answer = Result<(), String>;
+
+#[derive(Debug)]
+struct State {
+    connection: SqliteConnection,
+    /// A transaction is open.
+    open: bool,
+    /// A savepoint is open: its turn is under way, or was dropped.
+    savepoint: bool,
+    /// Turns that are done and wait for the commit.
+    waiting: Vec<oneshot::Sender<Answer>>,
+}
+
+/// The queue to the one writing connection.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    state: Arc<Mutex<State>>,
+    wake: Arc<Notify>,
+}
+
+/// One turn: exclusive use of the connection, inside a savepoint.
+#[derive(Debug)]
+pub struct Turn {
+    /// Given back when the turn ends.
+    state: Option<OwnedMutexGuard<State>>,
+    wake: Arc<Notify>,
+}
+
+impl State {
+    async fn run(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        query(sql).execute(&mut self.connection).await.map(drop)
+    }
+
+    /// Undoes what a dropped turn left.
+    async fn clean(&mut self) -> Result<(), sqlx::Error> {
+        if self.savepoint {
+            self.run("ROLLBACK TO turn").await?;
+            self.run("RELEASE turn").await?;
+            self.savepoint = false;
+        }
+        Ok(())
+    }
+
+    async fn enter(&mut self) -> Result<(), sqlx::Error> {
+        self.clean().await?;
+        if !self.open {
+            self.run("BEGIN IMMEDIATE").await?;
+            self.open = true;
+        }
+        self.run("SAVEPOINT turn").await?;
+        self.savepoint = true;
+        Ok(())
+    }
+
+    /// Some faults make SQLite roll the whole transaction back (full disk, I/O error); then nobody in the batch was written.
+    async fn abandon(&mut self, cause: &sqlx::Error) {
+        drop(self.run("ROLLBACK").await);
+        self.open = false;
+        self.savepoint = false;
+        for waiting in self.waiting.drain(..) {
+            drop(waiting.send(Err(cause.to_string())));
+        }
+    }
+
+    async fn commit(&mut self) {
+        let result = match self.clean().await {
+            Ok(()) if self.open => self.run("COMMIT").await,
+            result => result,
+        };
+        match result {
+            Ok(()) => {
+                self.open = false;
+                for waiting in self.waiting.drain(..) {
+                    drop(waiting.send(Ok(())));
+                }
+            }
+            Err(cause) => self.abandon(&cause).await,
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(connection: SqliteConnection) -> Self {
+        let state = State { connection, open: false, savepoint: false, waiting: Vec::new() };
+        Self { state: Arc::new(Mutex::new(state)), wake: Arc::new(Notify::new()) }
+    }
+
+    /// Waits for a turn.
+    pub(super) async fn turn(&self) -> Result<Turn, Error> {
+        let mut state = Arc::clone(&self.state).lock_owned().await;
+        if let Err(failure) = state.enter().await {
+            state.abandon(&failure).await;
+            return Err(failure.into());
+        }
+        Ok(Turn { state: Some(state), wake: Arc::clone(&self.wake) })
+    }
+
+    /// Commits what the turns wrote, for as long as the store is open.
+    pub(super) async fn run_committer(self) {
+        loop {
+            self.wake.notified().await;
+            self.state.lock().await.commit().await;
+        }
+    }
+
+    /// Commits what is left and folds the write-ahead log into the file.
+    pub(super) async fn close(&self) -> Result<(), sqlx::Error> {
+        let mut state = self.state.lock().await;
+        state.commit().await;
+        state.run("PRAGMA wal_checkpoint(TRUNCATE)").await
+    }
+}
+
+impl Turn {
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        // A turn has its state until it ends, and ending takes the turn.
+        #[expect(clippy::expect_used, reason = "see above")]
+        let state = self.state.as_mut().expect("a turn in use has its state");
+        &mut state.connection
+    }
+
+    /// Ends the turn and waits until it is durable.
+    pub(super) async fn commit(mut self) -> Result<(), Error> {
+        let Some(mut state) = self.state.take() else { return Ok(()) };
+        if let Err(failure) = state.run("RELEASE turn").await {
+            state.abandon(&failure).await;
+            return Err(failure.into());
+        }
+        state.savepoint = false;
+        let (answer, committed) = oneshot::channel();
+        state.waiting.push(answer);
+        drop(state);
+        self.wake.notify_one();
+        match committed.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(cause)) => Err(Error::BatchRolledBack(cause)),
+            Err(_) => Err(Error::BatchRolledBack("the writer stopped".into())),
+        }
+    }
+
+    /// Ends the turn and undoes it.
+    pub(super) async fn roll_back(mut self) {
+        let Some(mut state) = self.state.take() else { return };
+        if let Err(failure) = state.clean().await {
+            state.abandon(&failure).await;
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // The savepoint stays open; whoever is next undoes it, and the committer sees to it that there is a next.
+        if self.state.take().is_some() {
+            self.wake.notify_one();
+        }
+    }
+}
