@@ -1,1 +1,3 @@
 //! Convoke.
+
+pub mod config;
