@@ -1,0 +1,176 @@
+//! What settings must be together, and what is allowed but deserves a warning.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+
+use super::fault::{Source, did_you_mean};
+use super::reader::Reader;
+use super::secret::{ADVICE, weakness};
+use super::setting::{RESERVED, variables};
+use super::value::{Environment, Synchronous};
+use super::{Config, key_file};
+
+/// Faults of settings that contradict each other.
+pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
+    let (server, database, outbox) = (&config.server, &config.database, &config.outbox);
+    reader.require(
+        &["ops_listen", "listen"],
+        !collide(server.listen, server.ops_listen),
+        format!(
+            "listen ({}) and ops_listen ({}) take the same port",
+            server.listen, server.ops_listen
+        ),
+        "two different ports, or port 0",
+    );
+    reader.require(
+        &["request_timeout", "shutdown.timeout"],
+        config.limits.request_timeout < config.shutdown.timeout,
+        format!(
+            "request_timeout ({:?}) leaves a running request no time to finish within shutdown.timeout ({:?})",
+            config.limits.request_timeout, config.shutdown.timeout
+        ),
+        "a request_timeout shorter than shutdown.timeout",
+    );
+    reader.require(
+        &["access_token_ttl", "refresh_token_ttl"],
+        config.auth.access_token_ttl < config.auth.refresh_token_ttl,
+        format!(
+            "access_token_ttl ({:?}) is not shorter than refresh_token_ttl ({:?})",
+            config.auth.access_token_ttl, config.auth.refresh_token_ttl
+        ),
+        "an access_token_ttl shorter than refresh_token_ttl",
+    );
+    reader.require(
+        &["database.min_connections", "database.max_connections"],
+        database.min_connections <= database.max_connections,
+        format!(
+            "database.min_connections ({}) is larger than database.max_connections ({})",
+            database.min_connections, database.max_connections
+        ),
+        "a minimum that is at most the maximum",
+    );
+    reader.require(
+        &["outbox.backoff_base", "outbox.backoff_max"],
+        outbox.backoff_base <= outbox.backoff_max,
+        format!(
+            "outbox.backoff_base ({:?}) is longer than outbox.backoff_max ({:?})",
+            outbox.backoff_base, outbox.backoff_max
+        ),
+        "a base that is at most the maximum",
+    );
+}
+
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let shared = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.port() != 0 && shared
+}
+
+/// Judges the secret key, or makes one in development. Made last and only when all else is well, so
+/// that a start that fails leaves nothing behind.
+pub(super) fn secret(config: &mut Config, reader: &mut Reader<'_>, warnings: &mut Vec<String>) {
+    const KEY: &str = "secret_key";
+    if reader.is_faulty("env") || reader.is_faulty(KEY) {
+        return;
+    }
+    let production = config.server.env == Environment::Production;
+    let key = &mut config.server.secret_key;
+    let refused = match (production, key.is_missing()) {
+        (true, true) => Some((
+            Source::Variable("CONVOKE_SECRET_KEY".to_owned()),
+            "is missing, and production has no default".to_owned(),
+        )),
+        (true, false) => weakness(key.expose()).map(|problem| {
+            (
+                reader.source(KEY),
+                format!("the value (not shown) {problem}"),
+            )
+        }),
+        (false, false) => {
+            if let Some(problem) = weakness(key.expose()) {
+                warnings.push(format!(
+                    "secret_key {problem}, and production will refuse it; accepted there: {ADVICE}"
+                ));
+            }
+            None
+        }
+        (false, true) if reader.has_faults() => None,
+        (false, true) => match key_file::obtain(&config.server.data_dir) {
+            Ok(made) => {
+                *key = made;
+                None
+            }
+            Err(problem) => Some((Source::Default, problem)),
+        },
+    };
+    if let Some((source, problem)) = refused {
+        reader.fault(KEY, source, problem, ADVICE.to_owned());
+    }
+}
+
+/// What is allowed, and should be known.
+pub(super) fn doubts(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn = |holds: bool, text: &str| {
+        if holds {
+            warnings.push(text.to_owned());
+        }
+    };
+    let server = &config.server;
+    let production = server.env == Environment::Production;
+    let open = |address: SocketAddr| !address.ip().is_loopback();
+    warn(
+        !production && (open(server.listen) || open(server.ops_listen)),
+        "env is development, yet other machines can reach the service: set env to production",
+    );
+    warn(
+        server
+            .trusted_proxies
+            .iter()
+            .any(|net| net.prefix_len() == 0),
+        "trusted_proxies holds every address there is: any client can forge its own",
+    );
+    warn(
+        server.hsts && server.trusted_proxies.is_empty(),
+        "hsts has no effect without trusted_proxies: no request is known to have come over TLS",
+    );
+    warn(
+        production && !config.rate_limit.enabled,
+        "rate_limit.enabled is false: logins can be guessed without limit",
+    );
+    // The smallest set that the OWASP password storage cheat sheet recommends is 7 MiB with 5 passes.
+    warn(
+        production && config.auth.hash_memory_kib < 7168,
+        "password_hash.memory is below 7168 KiB: stolen hashes are cheap to break",
+    );
+    warn(
+        production && config.sqlite.synchronous == Synchronous::Normal,
+        "sqlite.synchronous is normal: a power cut can take writes that were acknowledged",
+    );
+    warnings
+}
+
+/// Variables and keys that do nothing.
+pub(super) fn without_effect(
+    environment: &BTreeMap<String, OsString>,
+    reader: &Reader<'_>,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for name in environment
+        .keys()
+        .filter(|name| name.starts_with("CONVOKE_"))
+    {
+        let reserved = RESERVED
+            .iter()
+            .any(|(key, _)| name.strip_prefix("CONVOKE_") == Some(&key.to_uppercase()));
+        if reserved {
+            warnings.push(format!("{name} has no effect in this version"));
+        } else if name != "CONVOKE_CONFIG" && !variables().contains(name) {
+            let near = did_you_mean(name, variables().iter().map(String::as_str));
+            warnings.push(format!("{name} is not a setting and has no effect{near}"));
+        }
+    }
+    let in_file = reader.reserved_in_file().iter();
+    warnings.extend(in_file.map(|key| format!("{key} has no effect in this version")));
+    warnings
+}

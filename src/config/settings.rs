@@ -1,0 +1,207 @@
+//! The table of settings: name, type, default, range and meaning of each, once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::amount::{ByteSize, Rate};
+use super::database_url::{DatabaseUrl, in_folder};
+use super::net::{CorsOrigin, PublicUrl};
+use super::reader::Reader;
+use super::secret::Secret;
+use super::setting::Default::{Absent, Found, Text};
+use super::setting::{Group, Setting, group};
+use super::value::{Environment, LogFilter, LogFormat, Synchronous, Value};
+
+/// Every group, in the order of the reference.
+pub(super) static GROUPS: [Group; 10] = [
+    Server::GROUP,
+    Log::GROUP,
+    Limits::GROUP,
+    Shutdown::GROUP,
+    Auth::GROUP,
+    RateLimit::GROUP,
+    Cache::GROUP,
+    Database::GROUP,
+    Sqlite::GROUP,
+    Outbox::GROUP,
+];
+
+group! {
+    /// Who the service is, where it listens, and whom it trusts.
+    Server, "Server" {
+        /// How much the service forgives. In `development` a secret key is made and weak settings are
+        /// warnings; in `production` they stop the start.
+        "env" => env: Environment = Text("development");
+        /// Address of the public listener: the API and its documentation.
+        "listen" => listen: SocketAddr = Text("127.0.0.1:8080");
+        /// Address of the ops listener: metrics, probes, log level, console. Never make it public.
+        "ops_listen" => ops_listen: SocketAddr = Text("127.0.0.1:9464");
+        /// URL under which clients reach the service, for absolute links; without it links are relative.
+        "public_url" => public_url: Option<PublicUrl> = Absent("none");
+        /// Folder of the SQLite database and of the secret key that development makes.
+        "data_dir" => data_dir: PathBuf = Text("data");
+        /// Key that signs access tokens and cursors: at least 32 random bytes as hex, base64 or text, the
+        /// same on every replica. Make one with `openssl rand -base64 32`.
+        "secret_key" => secret_key: Secret =
+            Absent("none in production; in development made and kept in `{data_dir}/secret_key`");
+        /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+        "trusted_proxies" => trusted_proxies: Vec<IpNet> = Text("");
+        /// Web origins that may call the API from a browser. `*` is refused, because calls carry credentials.
+        "cors_origins" => cors_origins: Vec<CorsOrigin> = Text("");
+        /// Send `Strict-Transport-Security` on requests that reached a trusted proxy over TLS. It binds the
+        /// whole host for a year, so it is off until asked for.
+        "hsts" => hsts: bool = Text("false");
+    }
+}
+
+group! {
+    /// What is logged, and how.
+    Log, "Logs" {
+        /// Which lines are written: a level, or directives such as `info,sqlx=debug`. Can be changed at run
+        /// time on the ops listener.
+        "log" => filter: LogFilter = Text("info");
+        /// One JSON object a line, or text for people.
+        "log_format" => format: LogFormat = Found("`pretty` on a terminal, else `json`", |surroundings| {
+            if surroundings.terminal { "pretty" } else { "json" }.to_owned()
+        });
+    }
+}
+
+group! {
+    /// What one request, and all of them together, may take.
+    Limits, "Requests" {
+        /// Time one request may take before it is answered 503.
+        "request_timeout" => request_timeout: Duration = Text("10s"), from "10ms" to "10m";
+        /// Requests in flight at once; further ones are answered 503 with `Retry-After`.
+        "max_in_flight" => max_in_flight: usize = Text("512"), from "1" to "100000";
+        /// Connections open at once on the public listener.
+        "max_connections" => max_connections: usize = Text("10000"), from "1" to "1000000";
+        /// Time a client has to send the head of a request before its connection is closed.
+        "header_read_timeout" => header_read_timeout: Duration = Text("10s"), from "100ms" to "5m";
+        /// Largest body of a request, in bytes; larger ones are answered 413.
+        "body_limit" => body_limit: ByteSize = Text("1MiB"), from "1KiB" to "64MiB";
+        /// Time the answer to an `Idempotency-Key` is kept.
+        "idempotency_ttl" => idempotency_ttl: Duration = Text("24h"), from "1s" to "30d";
+        /// Time a cursor of a list stays valid; an older one is answered 410.
+        "cursor_ttl" => cursor_ttl: Duration = Text("24h"), from "1s" to "30d";
+    }
+}
+
+group! {
+    /// How the service ends.
+    Shutdown, "Shutdown" {
+        /// Time between readiness turning false and the listener closing, in which load balancers notice.
+        "shutdown.grace" => grace: Duration = Text("2s"), from "0s" to "5m";
+        /// Time running requests and the delivery in hand have to finish after that.
+        "shutdown.timeout" => timeout: Duration = Text("30s"), from "100ms" to "1h";
+        /// Time the last spans have to leave at the very end.
+        "telemetry_shutdown_timeout" => telemetry_timeout: Duration = Text("5s"), from "100ms" to "1m";
+    }
+}
+
+group! {
+    /// Tokens and passwords.
+    Auth, "Authentication" {
+        /// Time an access token is valid.
+        "access_token_ttl" => access_token_ttl: Duration = Text("15m"), from "1s" to "24h";
+        /// Time a refresh token is valid when it is not used.
+        "refresh_token_ttl" => refresh_token_ttl: Duration = Text("30d"), from "1s" to "365d";
+        /// Memory of one Argon2id password hash, in KiB.
+        "password_hash.memory" => hash_memory_kib: u32 = Text("19456"), from "8" to "4194304";
+        /// Passes of one Argon2id password hash over its memory.
+        "password_hash.iterations" => hash_iterations: u32 = Text("2"), from "1" to "100";
+        /// Password hashes computed at once; further ones wait. Each holds its memory meanwhile.
+        "password_hash.concurrency" => hash_concurrency: usize =
+            Found("number of CPUs", |surroundings| surroundings.cpus.clamp(1, 1024).to_string()),
+            from "1" to "1024";
+    }
+}
+
+group! {
+    /// How often a client may ask.
+    RateLimit, "Rate limits" {
+        /// Count requests, and answer 429 beyond the rates below.
+        "rate_limit.enabled" => enabled: bool = Text("true");
+        /// Reads of one principal, or of one address without one.
+        "rate_limit.reads" => reads: Rate = Text("600/60s");
+        /// Writes of one principal, or of one address without one.
+        "rate_limit.writes" => writes: Rate = Text("120/60s");
+        /// Registrations, logins and refreshes of one client address.
+        "rate_limit.login" => login: Rate = Text("20/60s");
+        /// Logins to one account, from wherever they come.
+        "rate_limit.login_account" => login_account: Rate = Text("10/15m");
+        /// Clients tracked at once, which bounds the memory.
+        "rate_limit.max_keys" => max_keys: usize = Text("100000"), from "100" to "10000000";
+    }
+}
+
+group! {
+    /// What is remembered between requests.
+    Cache, "Cache" {
+        /// Time an entry serves. At most one second, because a disabled user must be stopped within that time
+        /// on every replica; `0s` switches the cache off.
+        "cache.ttl" => ttl: Duration = Text("800ms"), from "0s" to "1s";
+        /// Entries kept at once.
+        "cache.max_entries" => max_entries: u64 = Text("10000"), from "1" to "10000000";
+    }
+}
+
+group! {
+    /// The database and its pool of connections.
+    Database, "Database" {
+        /// Where the data is: a SQLite file, or PostgreSQL.
+        "database.url" => url: DatabaseUrl =
+            Found("`sqlite://{data_dir}/convoke.db`", |surroundings| in_folder(&surroundings.data_dir));
+        /// Connections kept open when nobody asks.
+        "database.min_connections" => min_connections: u32 = Text("1"), from "0" to "1000";
+        /// Connections open at once, per replica.
+        "database.max_connections" => max_connections: u32 = Text("10"), from "1" to "1000";
+        /// Age at which a connection is replaced.
+        "database.max_lifetime" => max_lifetime: Duration = Text("30m"), from "1s" to "24h";
+        /// Idle time after which a connection is closed.
+        "database.idle_timeout" => idle_timeout: Duration = Text("10m"), from "1s" to "24h";
+        /// Time a request waits for a connection before it is answered 503.
+        "database.acquire_timeout" => acquire_timeout: Duration = Text("2s"), from "10ms" to "1m";
+        /// Time one statement may run.
+        "database.statement_timeout" => statement_timeout: Duration = Text("5s"), from "10ms" to "10m";
+        /// Time the start waits for the database to answer.
+        "database.startup_timeout" => startup_timeout: Duration = Text("30s"), from "0s" to "1h";
+        /// Times a transaction is tried in all when the database asks to repeat it.
+        "database.retry_attempts" => retry_attempts: u32 = Text("5"), from "1" to "20";
+        /// Bring the schema up to date at start. Without it, run `convoke migrate` first.
+        "migrate_on_start" => migrate_on_start: bool = Text("true");
+    }
+}
+
+group! {
+    /// What only SQLite knows.
+    Sqlite, "SQLite" {
+        /// When a commit waits for the disk. `normal` can lose acknowledged writes in a power cut.
+        "sqlite.synchronous" => synchronous: Synchronous = Text("full");
+        /// Time to wait for a lock that another process holds.
+        "sqlite.busy_timeout" => busy_timeout: Duration = Text("5s"), from "0s" to "5m";
+        /// Connections that read, beside the one that writes.
+        "sqlite.readers" => readers: u32 = Text("4"), from "1" to "64";
+    }
+}
+
+group! {
+    /// Deliveries of notifications.
+    Outbox, "Deliveries" {
+        /// Attempts before a delivery is dead.
+        "outbox.max_attempts" => max_attempts: u32 = Text("12"), from "1" to "100";
+        /// Wait before the second attempt; it doubles with each one, with jitter.
+        "outbox.backoff_base" => backoff_base: Duration = Text("500ms"), from "1ms" to "1h";
+        /// Longest wait between two attempts.
+        "outbox.backoff_max" => backoff_max: Duration = Text("5m"), from "1ms" to "24h";
+        /// Time a replica holds a delivery before another may take it over.
+        "outbox.lease" => lease: Duration = Text("30s"), from "1s" to "1h";
+        /// Deliveries claimed at once.
+        "outbox.batch_size" => batch_size: u32 = Text("100"), from "1" to "10000";
+        /// Time a finished delivery is kept.
+        "outbox.retention" => retention: Duration = Text("7d"), from "1m" to "365d";
+    }
+}

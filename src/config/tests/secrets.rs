@@ -1,0 +1,236 @@
+//! Secrets: what production refuses, what development makes, and that nothing shows them.
+
+use std::sync::Barrier;
+
+use super::super::secret::weakness;
+use super::*;
+
+const PRODUCTION: (&str, &str) = ("CONVOKE_ENV", "production");
+
+/// Development sources without a key, with this folder of data.
+fn keyless(folder: &Path) -> Sources {
+    let mut sources = sources(&[("CONVOKE_DATA_DIR", folder.to_str().unwrap())], "");
+    sources.environment.remove("CONVOKE_SECRET_KEY");
+    sources
+}
+
+#[test]
+fn production_does_not_start_without_a_key_and_says_how_to_make_one() {
+    for missing in ["", "  "] {
+        let found = faults(&[PRODUCTION, ("CONVOKE_SECRET_KEY", missing)], "");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("is missing"), "{found:?}");
+        assert!(found[0].contains("openssl rand -base64 32"), "{found:?}");
+    }
+}
+
+#[test]
+fn production_ignores_the_key_that_development_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    Config::load(&keyless(folder.path())).unwrap();
+    let mut sources = keyless(folder.path());
+    sources
+        .environment
+        .insert("CONVOKE_ENV".to_owned(), "production".into());
+    assert!(Config::load(&sources).is_err());
+}
+
+#[test]
+fn weak_keys_are_known_for_what_they_are() {
+    let example = Some("holds an example value that everybody knows");
+    let short = Some("is shorter than 32 bytes");
+    let regular = Some("is not random: it repeats or counts");
+    for (text, expected) in [
+        ("changeme", example),
+        ("change-me-change-me-change-me-change-me", example),
+        ("your-secret-key-your-secret-key-1234", example),
+        // "changeme changeme changeme changeme" in base64.
+        ("Y2hhbmdlbWUgY2hhbmdlbWUgY2hhbmdlbWUgY2hhbmdlbWU=", example),
+        ("k3Jd8sPq", short),
+        // 16 bytes in hex, 24 in padded base64.
+        ("9f86d081884c7d659a2feaa0c55ad015", short),
+        ("mK8vQz3xT1rYw7uJ5nB2cD4eFg==", short),
+        ("zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", regular),
+        ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", regular),
+        ("x7Kp2mQ9vL4nx7Kp2mQ9vL4nx7Kp2mQ9vL4n", regular),
+        ("abcdefghijklmnopqrstuvwxyz0123456789", regular),
+        (
+            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+            regular,
+        ),
+        ("xy12xy12yx21yx12xy21xy12yx12xy12xy12", regular),
+    ] {
+        assert_eq!(weakness(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn strong_keys_are_accepted_in_every_encoding() {
+    for text in [
+        GOOD_KEY,
+        GOOD_KEY.trim_end_matches('='),
+        "3q2-7wAR_pC9xkYt5sVnUe0h1gMb2dLiZ8aWoXrJfTE",
+        "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9",
+        "v9#Kd!2mQz&7Lp@4Xw*8Rt^1Yc%6Nb$3Hs+5Gf",
+    ] {
+        assert_eq!(weakness(text), None, "{text}");
+        load(&[PRODUCTION, ("CONVOKE_SECRET_KEY", text)], "");
+    }
+}
+
+#[test]
+fn random_keys_are_never_taken_for_weak_ones() {
+    use base64::Engine as _;
+    use sha2::Digest as _;
+    // Hashes of a counter stand for random bytes, so that the test says the same every day.
+    for counter in 0..2000_u32 {
+        let key = sha2::Sha256::digest(counter.to_be_bytes());
+        let base64 = base64::engine::general_purpose::STANDARD.encode(key);
+        let hex: String = key
+            .iter()
+            .flat_map(|byte| {
+                [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap())
+            })
+            .collect();
+        assert_eq!((weakness(&base64), weakness(&hex)), (None, None), "{hex}");
+    }
+}
+
+#[test]
+fn a_weak_key_stops_production_and_is_a_warning_in_development() {
+    let weak = ("CONVOKE_SECRET_KEY", "supersecret");
+    let found = faults(&[PRODUCTION, weak], "");
+    assert!(
+        found[0].starts_with("secret_key (variable CONVOKE_SECRET_KEY)"),
+        "{found:?}"
+    );
+    assert!(!found[0].contains("supersecret"), "{found:?}");
+    let Loaded { config, warnings } = load(&[weak], "");
+    assert_eq!(config.server.secret_key.expose(), "supersecret");
+    assert!(
+        warnings[0].contains("production will refuse it"),
+        "{warnings:?}"
+    );
+    assert!(!warnings[0].contains("supersecret"), "{warnings:?}");
+}
+
+#[test]
+fn development_makes_a_strong_private_key_and_keeps_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("new/data");
+    let first = Config::load(&keyless(&data))
+        .unwrap()
+        .config
+        .server
+        .secret_key;
+    let second = Config::load(&keyless(&data))
+        .unwrap()
+        .config
+        .server
+        .secret_key;
+    assert_eq!(first.expose(), second.expose());
+    assert_eq!(weakness(first.expose()), None);
+    let names: Vec<_> = std::fs::read_dir(&data)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["secret_key"], "no draft is left behind");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(data.join("secret_key"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn processes_that_start_at_once_agree_on_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let barrier = Barrier::new(16);
+    let keys: std::collections::BTreeSet<String> = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..16)
+            .map(|_| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    let loaded = Config::load(&keyless(folder.path())).unwrap();
+                    loaded.config.server.secret_key.expose().to_owned()
+                })
+            })
+            .collect();
+        starts
+            .into_iter()
+            .map(|start| start.join().unwrap())
+            .collect()
+    });
+    assert_eq!(keys.len(), 1);
+}
+
+#[test]
+fn a_start_that_fails_makes_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sources = keyless(folder.path());
+    sources
+        .environment
+        .insert("CONVOKE_LISTEN".to_owned(), "x".into());
+    assert!(Config::load(&sources).is_err());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_kept_key_that_was_damaged_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret_key"), "oops").unwrap();
+    let error = Config::load(&keyless(folder.path()))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("delete that file"), "{error}");
+    assert!(!error.contains("oops"), "{error}");
+}
+
+#[test]
+fn no_secret_is_printed() {
+    let url = "postgres://convoke:hunter2@db/convoke?sslmode=require&password=hunter2@x";
+    let config = load(&[("CONVOKE_DATABASE_URL", url)], "").config;
+    let printed = format!(
+        "{config:?} {} {}",
+        config.server.secret_key, config.database.url
+    );
+    assert!(!printed.contains("hunter2"), "{printed}");
+    assert!(!printed.contains(GOOD_KEY), "{printed}");
+    assert_eq!(
+        config.database.url.to_string(),
+        "postgres://convoke:[redacted]@db/convoke?sslmode=require&password=[redacted]"
+    );
+    assert_eq!(config.database.url.expose(), url);
+}
+
+#[test]
+fn no_fault_repeats_a_secret() {
+    for url in [
+        "mysql://root:hunter2@db",
+        "postgres://convoke:hunter2@db:port/convoke",
+        "postgres://convoke:hunter2/@db/convoke",
+        "postgres://convoke@db/convoke?pasword=hunter2",
+        "postgres:convoke:hunter2@db",
+        "postgres://u@h/d?sslmode=hunter2",
+    ] {
+        let found = faults(&[("CONVOKE_DATABASE_URL", url)], "");
+        assert_eq!(found.len(), 1, "{url}: {found:?}");
+        assert!(!found[0].contains("hunter2"), "{found:?}");
+    }
+    for toml in [
+        "secret_key = \"hunter2",
+        "secret_key = hunter2",
+        "secret_key = [\"hunter2\"]",
+        "[secret_key]\nhunter = \"hunter2\"",
+        "secret_key = \"hunter2\"\nsecret_key = \"hunter2\"",
+    ] {
+        let mut sources = sources(&[], toml);
+        sources.environment.remove("CONVOKE_SECRET_KEY");
+        let error = Config::load(&sources).unwrap_err().to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
