@@ -1,1 +1,3 @@
 //! Convoke.
+pub mod ops;
+pub mod telemetry;
