@@ -20,7 +20,7 @@ static METADATA: Metadata<'static> = Metadata::new("convoke", Level::INFO, None)
 static RECORDER: LazyLock<PrometheusRecorder> = LazyLock::new(build_recorder);
 
 /// The recorder that holds every series.
-pub(in crate::telemetry) fn recorder() -> &'static PrometheusRecorder {
+fn recorder() -> &'static PrometheusRecorder {
     &RECORDER
 }
 

@@ -17,13 +17,13 @@ use super::options::Batch;
 
 /// The three counters a span can end in.
 #[derive(Clone, Debug)]
-pub struct Outcomes {
+pub(super) struct Outcomes {
     /// The collector took it.
-    pub exported: Counter,
+    pub(super) exported: Counter,
     /// The collector refused it or could not be reached.
-    pub failed: Counter,
+    pub(super) failed: Counter,
     /// It was never sent: the queue was full, or the process ended first.
-    pub dropped: Counter,
+    pub(super) dropped: Counter,
 }
 
 #[derive(Debug, Default)]
