@@ -160,9 +160,7 @@ mod tests {
     #[tokio::test]
     async fn a_later_change_aborts_the_earlier_revert() {
         let (control, _layer) = control();
-        control
-            .set("debug", Some(Duration::from_secs(600)))
-            .unwrap();
+        control.set("debug", Some(Duration::from_mins(10))).unwrap();
         control.set("warn", None).unwrap();
         assert!(control.lock().revert.is_none());
     }

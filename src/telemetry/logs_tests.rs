@@ -127,7 +127,7 @@ fn an_error_is_written_with_its_causes() {
         tracing::error!(
             error = &error as &(dyn std::error::Error + 'static),
             "failed"
-        )
+        );
     });
     assert_eq!(line["error"], "outer: inner");
 }
@@ -135,7 +135,7 @@ fn an_error_is_written_with_its_causes() {
 #[test]
 fn a_pretty_event_is_one_line() {
     let line = logged(LogFormat::Pretty, || {
-        tracing::info!(route = "/a\n/b", "two\nlines")
+        tracing::info!(route = "/a\n/b", "two\nlines");
     });
     assert_eq!(line.matches('\n').count(), 1);
     assert!(line.ends_with(": two\\nlines route=/a\\n/b\n"), "{line:?}");

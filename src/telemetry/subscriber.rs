@@ -1,7 +1,7 @@
 //! Puts the tracing subscriber together: the log layer with its filter, and the OpenTelemetry layer.
 
 use opentelemetry_sdk::trace::SdkTracer;
-use tracing::{Level, Subscriber};
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
@@ -25,12 +25,17 @@ pub(super) fn build(
         .with_ansi(format == LogFormat::Pretty)
         .with_writer(writer)
         // Spans are for the traces; formatting their fields for a log that never shows them is waste.
-        .with_filter(reloadable.and(filter_fn(|metadata| metadata.is_event())));
+        .with_filter(reloadable.and(filter_fn(is_event)));
     let control = LogControl::new(filter.to_owned(), handle);
     let subscriber = tracing_subscriber::registry()
         .with(logs)
         .with(span_layer(tracer));
     Ok((subscriber, control))
+}
+
+// `Metadata::is_event` itself is not general enough over its lifetime.
+fn is_event(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event()
 }
 
 /// The OpenTelemetry layer: our own spans, and the warnings and errors that happen inside them.

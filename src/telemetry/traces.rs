@@ -210,3 +210,7 @@ fn metadata(headers: &[(String, String)]) -> Result<MetadataMap, TraceError> {
     }
     Ok(MetadataMap::from_headers(map))
 }
+
+#[cfg(test)]
+#[path = "traces/export_tests.rs"]
+mod tests;

@@ -87,7 +87,7 @@ fn propagation_can_be_switched_off() {
 
 #[test]
 fn every_fault_is_told_at_once() {
-    let faulty = [
+    let variables = [
         ("OTEL_SDK_DISABLED", "perhaps"),
         ("OTEL_TRACES_EXPORTER", "zipkin"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "secret-token"),
@@ -101,8 +101,8 @@ fn every_fault_is_told_at_once() {
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
         ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
     ];
-    let faults = read(&faulty).unwrap_err();
-    for (name, _) in faulty {
+    let faults = read(&variables).unwrap_err();
+    for (name, _) in variables {
         let told = faults.iter().filter(|(variable, _)| *variable == name);
         assert_eq!(told.count(), 1, "{name}: {faults:?}");
     }

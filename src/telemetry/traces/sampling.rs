@@ -36,8 +36,8 @@ impl Sampling {
         if self.ratio >= 1.0 {
             return true;
         }
-        let [.., a, b, c, d, e, f, g, h] = trace_id.to_bytes();
-        let drawn = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1;
+        let low_half = u128::from_be_bytes(trace_id.to_bytes()) & u128::from(u64::MAX);
+        let drawn = low_half >> 1;
         #[expect(
             clippy::cast_precision_loss,
             reason = "a share of traces needs no more than 53 bits"
@@ -54,9 +54,9 @@ thread_local! {
 /// Gives the next span built on this thread ids that were chosen, and announced, before it existed.
 pub(super) fn with_ids<T>(trace_id: TraceId, span_id: SpanId, build: impl FnOnce() -> T) -> T {
     CHOSEN.set(Some((trace_id, span_id)));
-    let built = build();
+    let span = build();
     CHOSEN.set(None);
-    built
+    span
 }
 
 /// Random ids, save those chosen beforehand.
@@ -92,13 +92,13 @@ mod tests {
 
     use super::*;
 
-    fn parent(sampled: bool) -> Option<TraceParent> {
+    fn parent(sampled: bool) -> TraceParent {
         let (trace_id, span_id) = random_ids();
-        Some(TraceParent {
+        TraceParent {
             trace_id,
             span_id,
             sampled,
-        })
+        }
     }
 
     #[test]
@@ -108,11 +108,11 @@ mod tests {
             parent_based,
             ratio,
         };
-        assert!(!always(true, 1.0).decide(parent(false), id));
-        assert!(always(true, 0.0).decide(parent(true), id));
+        assert!(!always(true, 1.0).decide(Some(parent(false)), id));
+        assert!(always(true, 0.0).decide(Some(parent(true)), id));
         assert!(always(true, 1.0).decide(None, id));
-        assert!(always(false, 1.0).decide(parent(false), id));
-        assert!(!Sampling::OFF.decide(parent(true), id));
+        assert!(always(false, 1.0).decide(Some(parent(false)), id));
+        assert!(!Sampling::OFF.decide(Some(parent(true)), id));
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn rig(queue: usize, export: usize) -> Rig {
     let batch = Batch {
         queue,
         export,
-        delay: Duration::from_secs(3600),
+        delay: Duration::from_hours(1),
     };
     let provider = SdkTracerProvider::builder()
         .with_span_processor(CountedProcessor::new(&ledger, exporter, batch))

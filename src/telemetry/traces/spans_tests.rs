@@ -37,8 +37,7 @@ fn spans_of(work: impl FnOnce()) -> Vec<SpanData> {
         .build();
     let layers = subscriber::spans_only(provider.tracer("test"));
     tracing::subscriber::with_default(layers, work);
-    let spans = std::mem::take(&mut *kept.0.lock().unwrap());
-    spans
+    std::mem::take(&mut *kept.0.lock().unwrap())
 }
 
 fn attribute(span: &SpanData, name: &str) -> Vec<String> {
