@@ -1,6 +1,7 @@
 //! Traces: the tracer provider, its exporter, and how both come to an end.
 
 pub mod context;
+mod encoding;
 pub mod options;
 pub mod sampling;
 mod span_export;
@@ -204,7 +205,7 @@ fn metadata(headers: &[(String, String)]) -> Result<MetadataMap, TraceError> {
     let mut map = http::HeaderMap::new();
     for (name, value) in headers {
         let name = http::HeaderName::try_from(name.as_str()).map_err(|_| TraceError::Headers)?;
-        let value = options::percent_decode(value).ok_or(TraceError::Headers)?;
+        let value = encoding::percent_decode(value).ok_or(TraceError::Headers)?;
         let value = http::HeaderValue::try_from(value).map_err(|_| TraceError::Headers)?;
         map.insert(name, value);
     }

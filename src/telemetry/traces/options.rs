@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::encoding::{percent_decode, without_credentials};
 use super::sampling::Sampling;
 
 /// A setting that cannot be taken: the variable, and what is wrong with it.
@@ -374,36 +375,6 @@ impl Reader<'_> {
             delay: Duration::from_millis(delay).min(default.delay * 720),
         }
     }
-}
-
-/// An address without the user information it may carry.
-pub(super) fn without_credentials(address: &str) -> String {
-    match address.split_once("://") {
-        Some((scheme, rest)) => {
-            let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            let (authority, path) = rest.split_at(authority_end);
-            let host = authority.rsplit('@').next().unwrap_or_default();
-            let path = path.split(['?', '#']).next().unwrap_or_default();
-            format!("{scheme}://{host}{path}")
-        }
-        None => "(no address)".to_owned(),
-    }
-}
-
-pub(super) fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((plain, coded)) = rest.split_once('%') {
-        bytes.extend_from_slice(plain.as_bytes());
-        let digits = coded.get(..2)?;
-        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return None;
-        }
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = coded.get(2..)?;
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
