@@ -1,3 +1,2 @@
 //! it
-#[test]
-fn t() {}
+#[test] fn t(){}
