@@ -1,0 +1,99 @@
+//! Shows the log's filter and changes it for a time.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::OpsState;
+use crate::telemetry::FilterError;
+
+/// A changed filter is forgotten sooner than a bill for logs is noticed.
+const DEFAULT_TTL_SECONDS: u64 = 900;
+const MAX_TTL_SECONDS: u64 = 86_400;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    filter: String,
+    #[serde(default = "default_ttl")]
+    ttl_seconds: u64,
+}
+
+fn default_ttl() -> u64 {
+    DEFAULT_TTL_SECONDS
+}
+
+#[derive(Debug, Serialize)]
+struct Level {
+    filter: String,
+    base_filter: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_seconds: Option<u64>,
+}
+
+pub(super) async fn show(State(state): State<OpsState>) -> Response {
+    level(&state, None)
+}
+
+/// Takes the raw body: this listener owes its faults the same form as the API, whatever the content type.
+pub(super) async fn change(State(state): State<OpsState>, body: Bytes) -> Response {
+    let change: Change = match serde_json::from_slice(&body) {
+        Ok(change) => change,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, "body", &error.to_string()),
+    };
+    if !(1..=MAX_TTL_SECONDS).contains(&change.ttl_seconds) {
+        let range = format!("must be from 1 to {MAX_TTL_SECONDS}");
+        return problem(StatusCode::UNPROCESSABLE_ENTITY, "ttl_seconds", &range);
+    }
+    let before = state.log_control.filter();
+    let ttl = Duration::from_secs(change.ttl_seconds);
+    match state.log_control.set(&change.filter, Some(ttl)) {
+        Ok(()) => {
+            tracing::info!(
+                before,
+                after = change.filter,
+                ttl_seconds = change.ttl_seconds,
+                "log filter changed"
+            );
+            level(&state, Some(change.ttl_seconds))
+        }
+        Err(error @ FilterError::Invalid(_)) => problem(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "filter",
+            &error.to_string(),
+        ),
+        Err(error @ FilterError::Gone) => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "filter",
+            &error.to_string(),
+        ),
+    }
+}
+
+fn level(state: &OpsState, ttl_seconds: Option<u64>) -> Response {
+    Json(Level {
+        filter: state.log_control.filter(),
+        base_filter: state.log_control.base_filter().to_owned(),
+        ttl_seconds,
+    })
+    .into_response()
+}
+
+/// A problem document (RFC 9457) that names the faulty field.
+fn problem(status: StatusCode, field: &str, detail: &str) -> Response {
+    let document = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": format!("{field}: {detail}"),
+        "errors": [{ "field": field, "detail": detail }],
+    });
+    let media_type = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, media_type, document.to_string()).into_response()
+}

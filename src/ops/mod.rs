@@ -1,0 +1,82 @@
+//! The ops listener's router: metrics, probes, version and log level. It is never mounted on the public one.
+
+mod log_level;
+mod probes;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use futures_util::future::BoxFuture;
+
+pub use self::probes::{CheckReport, CheckStatus, VersionInfo};
+
+use crate::telemetry::exposition::CONTENT_TYPE;
+use crate::telemetry::{Exposition, LogControl};
+
+/// Asks every dependency how it is. What it asks must keep its own time limit.
+pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<CheckReport>> + Send + Sync>;
+
+/// What the ops listener shows and changes.
+#[derive(Clone)]
+pub struct OpsState {
+    /// Renders the metrics.
+    pub exposition: Exposition,
+    /// Reads and changes the log's filter.
+    pub log_control: LogControl,
+    /// Asks the dependencies.
+    pub readiness: Readiness,
+    /// The build.
+    pub version: VersionInfo,
+}
+
+impl std::fmt::Debug for OpsState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpsState")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The routes of the ops listener.
+pub fn router(state: OpsState) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(metrics))
+        .route("/livez", get(probes::live))
+        .route("/readyz", get(probes::ready))
+        .route("/version", get(probes::version))
+        .route("/log-level", get(log_level::show).put(log_level::change))
+        .with_state(state)
+}
+
+async fn metrics(State(state): State<OpsState>) -> Response {
+    match state.exposition.scrape().await {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(busy) => {
+            let mut response = (StatusCode::SERVICE_UNAVAILABLE, busy.to_string()).into_response();
+            let seconds = HeaderValue::from_static("1");
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+            response
+        }
+    }
+}
+
+async fn index() -> Html<&'static str> {
+    Html(
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Convoke ops</title></head>\n\
+         <body>\n<h1>Convoke ops</h1>\n<ul>\n\
+         <li><a href=\"/metrics\">/metrics</a> for Prometheus</li>\n\
+         <li><a href=\"/livez\">/livez</a> is the process alive</li>\n\
+         <li><a href=\"/readyz\">/readyz</a> can it serve, and which check says no</li>\n\
+         <li><a href=\"/version\">/version</a> what is running</li>\n\
+         <li><a href=\"/log-level\">/log-level</a> the log's filter; PUT changes it for a time</li>\n\
+         </ul>\n</body>\n</html>\n",
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! Renders the metrics for Prometheus: one rendering at a time, checked against the inventory.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use super::instruments::{self, Kind, pipeline, process};
+
+/// The media type of the text format (Prometheus documentation, "Exposition formats").
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// How often the histograms' queues are emptied when nobody scrapes.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Expositions that may wait for the one under way.
+const MAX_WAITING: usize = 4;
+
+/// The longest one may wait.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// Too many ask at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the metrics are being rendered for others")]
+pub struct Busy;
+
+/// Renders the metrics; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Exposition {
+    turn: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Exposition {
+    /// Makes what is known at once exist, and starts the upkeep of the histograms (once a process).
+    pub fn start() -> io::Result<Self> {
+        static UPKEEP: AtomicBool = AtomicBool::new(false);
+        pipeline::prime();
+        process::prime();
+        if !UPKEEP.swap(true, Ordering::SeqCst) {
+            // A thread and not a task: it must go on while the runtime is blocked.
+            std::thread::Builder::new()
+                .name("metrics-upkeep".to_owned())
+                .spawn(|| {
+                    loop {
+                        std::thread::sleep(UPKEEP_EVERY);
+                        instruments::run_upkeep();
+                    }
+                })?;
+        }
+        Ok(Self {
+            turn: Arc::new(Semaphore::new(1)),
+            waiting: Arc::new(AtomicUsize::new(0)),
+        })
+    }
+
+    /// Renders the metrics off the runtime's threads; [`Busy`] when too many already wait.
+    pub async fn scrape(&self) -> Result<String, Busy> {
+        let _waiting = Waiting::join(&self.waiting)?;
+        let turn = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.turn).acquire_owned());
+        let turn = turn.await.map_err(|_| Busy)?.map_err(|_| Busy)?;
+        let runtime = tokio::runtime::Handle::current();
+        let rendering = tokio::task::spawn_blocking(move || {
+            // Given back when the work is done, even if the one who asked has gone.
+            let _turn = turn;
+            render(Some(&runtime))
+        });
+        rendering.await.map_err(|_| Busy)
+    }
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn join(waiting: &'a AtomicUsize) -> Result<Self, Busy> {
+        let joined = Self(waiting);
+        if waiting.fetch_add(1, Ordering::AcqRel) > MAX_WAITING {
+            return Err(Busy);
+        }
+        Ok(joined)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Renders the metrics now, on this thread; `runtime` is the one to tell of.
+pub fn render(runtime: Option<&tokio::runtime::Handle>) -> String {
+    let started = Instant::now();
+    process::collect(runtime);
+    let text = arrange(&instruments::render());
+    pipeline::scraped(started.elapsed());
+    text
+}
+
+/// Puts the families in order and sets right what the exporter cannot know.
+fn arrange(raw: &str) -> String {
+    let mut families: Vec<&str> = raw
+        .split("\n\n")
+        .map(str::trim)
+        .filter(|family| !family.is_empty())
+        .collect();
+    // Each begins with its HELP line, and so with its name.
+    families.sort_unstable();
+    let lines = || families.iter().flat_map(|family| family.lines());
+    let series = lines().filter(|line| !line.starts_with('#')).count();
+    let mut text = String::with_capacity(raw.len());
+    for line in lines() {
+        if let Some(kind) = line.strip_prefix("# TYPE ") {
+            text.push_str("# TYPE ");
+            text.push_str(&true_type(kind));
+        } else if line.starts_with("telemetry_series ") {
+            text.push_str("telemetry_series ");
+            text.push_str(&series.to_string());
+        } else {
+            text.push_str(line);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The type of a family where the exporter's differs from the inventory's.
+fn true_type(name_and_kind: &str) -> std::borrow::Cow<'_, str> {
+    let Some((name, "gauge")) = name_and_kind.split_once(' ') else {
+        return name_and_kind.into();
+    };
+    match instruments::find(name).map(|one| one.kind) {
+        // Seconds are no whole numbers, and the recorder's counters are: these are kept as gauges.
+        Some(Kind::Counter) => format!("{name} counter").into(),
+        // The semantic conventions end this name in `_count`, which Prometheus keeps for histograms: its linter
+        // lets it pass without a type only.
+        _ if name.ends_with("_count") => format!("{name} untyped").into(),
+        _ => name_and_kind.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_exposition_tells_of_itself_the_process_and_the_runtime() {
+        let text = Exposition::start().unwrap().scrape().await.unwrap();
+        let value = |name: &str| -> f64 {
+            let found = text.lines().find_map(|line| line.strip_prefix(name));
+            found
+                .unwrap_or_else(|| panic!("{name}"))
+                .trim()
+                .parse()
+                .unwrap()
+        };
+        let series = text.lines().filter(|line| !line.starts_with('#')).count();
+        assert!(
+            (value("telemetry_series ") - f64::from(u32::try_from(series).unwrap())).abs() < 0.1
+        );
+        assert!(value("process_resident_memory_bytes ") > 1_000_000.0);
+        assert!(value("process_start_time_seconds ") > 1e9);
+        assert!(value("tokio_runtime_workers ") >= 1.0);
+        assert!(value("telemetry_spans_total{outcome=\"dropped\"} ") >= 0.0);
+        assert!(text.contains("# TYPE process_cpu_seconds_total counter\n"));
+        assert!(text.contains("# TYPE tokio_runtime_worker_busy_seconds_total counter\n"));
+    }
+
+    #[tokio::test]
+    async fn only_so_many_wait_for_a_rendering() {
+        let exposition = Exposition::start().unwrap();
+        let turn = Arc::clone(&exposition.turn).acquire_owned().await.unwrap();
+        let mut waiting: Vec<_> = (0..=MAX_WAITING)
+            .map(|_| Box::pin(exposition.scrape()))
+            .collect();
+        for one in &mut waiting {
+            assert!(futures_util::poll!(one).is_pending());
+        }
+        assert_eq!(exposition.scrape().await, Err(Busy));
+        drop(turn);
+        for one in waiting {
+            assert!(one.await.is_ok());
+        }
+    }
+}

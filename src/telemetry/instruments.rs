@@ -1,0 +1,183 @@
+//! Every metric of the service, declared once: name, kind, unit, help, labels and bucket bounds.
+
+pub mod database;
+mod family;
+pub mod outbox;
+pub mod pipeline;
+pub mod process;
+pub mod product;
+pub mod protection;
+mod reference;
+pub mod requests;
+
+pub use self::reference::reference_markdown;
+
+pub(super) use self::family::{render, run_upkeep};
+
+/// What a metric does over time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// It only grows, until the process ends.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// It counts observations in buckets.
+    Histogram,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Instrument {
+    /// The name in full, with its unit and `_total` where they belong.
+    pub name: &'static str,
+    /// What it does over time.
+    pub kind: Kind,
+    /// The unit in words; empty for a plain number.
+    pub unit: &'static str,
+    /// What it tells, in one sentence.
+    pub help: &'static str,
+    /// The labels, in the order in which their values are given.
+    pub labels: &'static [&'static str],
+    /// The upper bounds of a histogram's buckets.
+    pub bounds: &'static [f64],
+}
+
+const fn counter(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Instrument {
+    Instrument {
+        name,
+        kind: Kind::Counter,
+        unit: "",
+        help,
+        labels,
+        bounds: &[],
+    }
+}
+
+const fn gauge(
+    name: &'static str,
+    unit: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Instrument {
+    Instrument {
+        name,
+        kind: Kind::Gauge,
+        unit,
+        help,
+        labels,
+        bounds: &[],
+    }
+}
+
+const fn seconds(
+    name: &'static str,
+    labels: &'static [&'static str],
+    bounds: &'static [f64],
+    help: &'static str,
+) -> Instrument {
+    Instrument {
+        name,
+        kind: Kind::Histogram,
+        unit: "seconds",
+        help,
+        labels,
+        bounds,
+    }
+}
+
+/// Bounds of the semantic conventions for HTTP servers; 0.25 and 0.5 are the latency objectives.
+const REQUEST_BOUNDS: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+/// From a row found in memory to a statement that should have been stopped.
+const DATABASE_BOUNDS: &[f64] = &[
+    0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0,
+];
+/// From a row in the inbox to a mail server that takes its time.
+const DELIVERY_BOUNDS: &[f64] = &[0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// 29.5 stands for the freshness objective of 30 s: a bound used by an objective is no whole number.
+const LAG_BOUNDS: &[f64] = &[0.1, 0.5, 1.5, 2.5, 5.5, 10.5, 29.5, 60.5, 300.5, 900.5];
+/// From an idle runtime to one that is blocked.
+const SCHEDULING_BOUNDS: &[f64] = &[
+    0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+];
+
+/// The inventory. What is not here cannot be emitted, and what is here is emitted.
+#[rustfmt::skip]
+pub static INSTRUMENTS: &[Instrument] = &[
+    // The HTTP server.
+    seconds("http_server_request_duration_seconds", &["http_request_method", "http_route", "http_response_status_code", "error_type"], REQUEST_BOUNDS, "Time from a request's head to the end of its response."),
+    gauge("http_server_active_requests", "", &["http_request_method"], "Requests being worked on."),
+    counter("http_server_requests_cancelled_total", &["http_route"], "Requests whose client went away before the response was complete."),
+    counter("http_server_requests_shed_total", &["reason"], "Requests refused to protect the service: too many at once, over their deadline, or during shutdown."),
+    gauge("http_server_open_connections", "", &[], "Connections open on the public listener."),
+    // The database client.
+    seconds("db_client_operation_duration_seconds", &["db_system_name", "db_query_summary", "error_type"], DATABASE_BOUNDS, "Time of a named database operation; error_type is empty when it succeeded."),
+    counter("db_client_operation_retries_total", &["db_system_name", "reason"], "Database operations tried again, by what went wrong before."),
+    gauge("db_client_connection_count", "", &["pool_name", "state"], "Connections of a pool, by state (idle or used)."),
+    gauge("db_client_connection_max", "", &["pool_name"], "Connections a pool may open at most."),
+    gauge("db_client_connection_pending_requests", "", &["pool_name"], "Operations waiting for a connection."),
+    seconds("db_client_connection_wait_time_seconds", &["pool_name"], DATABASE_BOUNDS, "Time an operation waited for a connection."),
+    counter("db_client_connection_timeouts_total", &["pool_name"], "Waits for a connection that were given up."),
+    // The outbox.
+    gauge("outbox_pending", "", &["channel"], "Deliveries waiting, those to be tried again included."),
+    gauge("outbox_oldest_age_seconds", "seconds", &["channel"], "Age of the oldest delivery that is due; 0 when none is."),
+    gauge("outbox_dead", "", &["channel"], "Deliveries given up after their last attempt."),
+    counter("outbox_deliveries_total", &["channel", "outcome"], "Delivery attempts, by outcome."),
+    seconds("outbox_delivery_duration_seconds", &["channel", "outcome"], DELIVERY_BOUNDS, "Time of one delivery attempt."),
+    seconds("outbox_delivery_lag_seconds", &["channel"], LAG_BOUNDS, "Time from when a delivery was due to its first attempt."),
+    // What protects and speeds up.
+    counter("rate_limit_decisions_total", &["policy", "outcome"], "Decisions of the rate limiter."),
+    gauge("rate_limit_tracked_keys", "", &["policy"], "Clients that the rate limiter remembers."),
+    counter("cache_requests_total", &["cache", "outcome"], "Cache look-ups, by outcome (hit or miss)."),
+    gauge("cache_entries", "", &["cache"], "Entries in a cache."),
+    counter("auth_attempts_total", &["method", "outcome"], "Attempts to authenticate."),
+    counter("idempotency_requests_total", &["outcome"], "Requests with an idempotency key, by what was found under it."),
+    // What the product does.
+    counter("events_written_total", &["operation"], "Events created, updated, cancelled and deleted."),
+    counter("participant_status_changes_total", &["status"], "Answers of participants, by their new status."),
+    counter("participant_admission_changes_total", &["admission"], "Changes of a participant's place, by the new one."),
+    counter("participants_invited_total", &[], "Participants invited."),
+    counter("users_registered_total", &[], "Users registered."),
+    counter("api_keys_created_total", &[], "API keys created."),
+    counter("notifications_created_total", &["kind"], "Notifications written to the outbox."),
+    // The program.
+    counter("panics_total", &[], "Panics caught or fatal; each is a defect."),
+    gauge("build_info", "", &["version", "revision"], "Always 1; the labels tell the build."),
+    gauge("config_info", "", &["environment", "db_system_name", "rate_limit"], "Always 1; the labels tell how the service was set up."),
+    // The telemetry itself.
+    counter("telemetry_spans_total", &["outcome"], "Spans finished, by what became of them (exported, failed or dropped)."),
+    counter("telemetry_log_lines_dropped_total", &[], "Log lines lost to a slow or broken standard output."),
+    gauge("telemetry_series", "", &[], "Series in this exposition."),
+    gauge("telemetry_scrape_duration_seconds", "seconds", &[], "Time the previous exposition took to render."),
+    // The runtime.
+    gauge("tokio_runtime_workers", "", &[], "Worker threads."),
+    gauge("tokio_runtime_alive_tasks", "", &[], "Tasks that have not ended."),
+    gauge("tokio_runtime_global_queue_depth", "", &[], "Tasks waiting in the global queue."),
+    Instrument { unit: "seconds", ..counter("tokio_runtime_worker_busy_seconds_total", &[], "Time that all workers together were busy.") },
+    seconds("tokio_runtime_scheduling_delay_seconds", &[], SCHEDULING_BOUNDS, "How much later than asked a timer's task ran."),
+    // The process, under the names that every Prometheus client uses.
+    Instrument { unit: "seconds", ..counter("process_cpu_seconds_total", &[], "Total user and system CPU time spent in seconds.") },
+    gauge("process_open_fds", "", &[], "Number of open file descriptors."),
+    gauge("process_max_fds", "", &[], "Maximum number of open file descriptors."),
+    gauge("process_virtual_memory_bytes", "bytes", &[], "Virtual memory size in bytes."),
+    gauge("process_virtual_memory_max_bytes", "bytes", &[], "Maximum amount of virtual memory available in bytes."),
+    gauge("process_resident_memory_bytes", "bytes", &[], "Resident memory size in bytes."),
+    gauge("process_start_time_seconds", "seconds", &[], "Start time of the process since unix epoch in seconds."),
+    gauge("process_threads", "", &[], "Number of OS threads in the process."),
+];
+
+/// Finds a metric by its name.
+pub fn find(name: &str) -> Option<&'static Instrument> {
+    INSTRUMENTS
+        .iter()
+        .find(|instrument| instrument.name == name)
+}
+
+#[cfg(test)]
+#[path = "instruments/tests.rs"]
+mod tests;

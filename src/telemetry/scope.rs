@@ -1,0 +1,146 @@
+//! What one request carries with it: its ids, its time in the database, and the notes for its log line.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+tokio::task_local! {
+    static CURRENT: Arc<RequestScope>;
+}
+
+/// The ids and running totals of one request, shared by everything that works for it.
+#[derive(Debug)]
+pub struct RequestScope {
+    /// The value of `x-request-id`, ours or the client's.
+    pub request_id: String,
+    /// The trace id as 32 lower-case hexadecimal digits.
+    pub trace_id: String,
+    /// The server span's id as 16 lower-case hexadecimal digits.
+    pub span_id: String,
+    /// Whether the request's spans are recorded and exported.
+    pub sampled: bool,
+    database_nanos: AtomicU64,
+    database_queries: AtomicU32,
+    principal: OnceLock<&'static str>,
+    rate_limit: OnceLock<&'static str>,
+    error_code: OnceLock<&'static str>,
+}
+
+impl RequestScope {
+    /// Makes the scope of a request from the ids that [`super::traces::server_span`] gave it.
+    pub fn new(request_id: String, trace_id: String, span_id: String, sampled: bool) -> Arc<Self> {
+        Arc::new(Self {
+            request_id,
+            trace_id,
+            span_id,
+            sampled,
+            database_nanos: AtomicU64::new(0),
+            database_queries: AtomicU32::new(0),
+            principal: OnceLock::new(),
+            rate_limit: OnceLock::new(),
+            error_code: OnceLock::new(),
+        })
+    }
+
+    /// Runs a future in this scope; [`current`] answers it for as long as the future is polled.
+    pub fn run<F: Future>(self: &Arc<Self>, work: F) -> impl Future<Output = F::Output> + use<F> {
+        CURRENT.scope(Arc::clone(self), work)
+    }
+
+    /// Adds one database operation of the given duration.
+    pub fn add_database(&self, duration: Duration) {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.database_nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.database_queries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The time spent in the database so far.
+    pub fn database_time(&self) -> Duration {
+        Duration::from_nanos(self.database_nanos.load(Ordering::Relaxed))
+    }
+
+    /// The number of database operations so far.
+    pub fn database_queries(&self) -> u32 {
+        self.database_queries.load(Ordering::Relaxed)
+    }
+
+    /// Notes who asks: `anonymous`, `user` or `api_key`. The first note stays.
+    pub fn set_principal(&self, kind: &'static str) {
+        let _ = self.principal.set(kind);
+    }
+
+    /// Who asks, as far as it is known.
+    pub fn principal(&self) -> Option<&'static str> {
+        self.principal.get().copied()
+    }
+
+    /// Notes what the rate limiter decided. The first note stays.
+    pub fn set_rate_limit(&self, decision: &'static str) {
+        let _ = self.rate_limit.set(decision);
+    }
+
+    /// What the rate limiter decided, if it was asked.
+    pub fn rate_limit(&self) -> Option<&'static str> {
+        self.rate_limit.get().copied()
+    }
+
+    /// Notes the code of the problem that is answered. The first note stays.
+    pub fn set_error_code(&self, code: &'static str) {
+        let _ = self.error_code.set(code);
+    }
+
+    /// The code of the problem that was answered, if one was.
+    pub fn error_code(&self) -> Option<&'static str> {
+        self.error_code.get().copied()
+    }
+}
+
+/// The scope of the request this task works for, if it works for one.
+pub fn current() -> Option<Arc<RequestScope>> {
+    CURRENT.try_with(Arc::clone).ok()
+}
+
+/// Calls a function with the current scope without counting a reference; `None` outside a request.
+pub fn with_current<T>(f: impl FnOnce(&RequestScope) -> T) -> Option<T> {
+    CURRENT.try_with(|scope| f(scope)).ok()
+}
+
+/// Adds a database operation to the current scope, if there is one.
+pub fn record_database(duration: Duration) {
+    with_current(|scope| scope.add_database(duration));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope() -> Arc<RequestScope> {
+        RequestScope::new("r".into(), "0".repeat(32), "0".repeat(16), false)
+    }
+
+    #[tokio::test]
+    async fn database_time_adds_up_inside_the_scope_only() {
+        let scope = scope();
+        record_database(Duration::from_millis(5));
+        scope
+            .run(async {
+                record_database(Duration::from_millis(2));
+                tokio::task::yield_now().await;
+                record_database(Duration::from_millis(1));
+            })
+            .await;
+        assert_eq!(scope.database_time(), Duration::from_millis(3));
+        assert_eq!(scope.database_queries(), 2);
+        assert!(current().is_none());
+    }
+
+    #[test]
+    fn the_first_note_stays() {
+        let scope = scope();
+        scope.set_principal("user");
+        scope.set_principal("anonymous");
+        assert_eq!(scope.principal(), Some("user"));
+        assert_eq!(scope.error_code(), None);
+    }
+}
