@@ -41,21 +41,21 @@ impl Engine {
 
 /// A statement's text for each engine.
 #[derive(Clone, Copy, Debug)]
-pub struct Sql {
+pub(super) struct Sql {
     /// For PostgreSQL.
-    pub postgres: &'static str,
+    pub(super) postgres: &'static str,
     /// For SQLite.
-    pub sqlite: &'static str,
+    pub(super) sqlite: &'static str,
 }
 
 impl Sql {
     /// One text for both engines, as it should be.
-    pub const fn same(text: &'static str) -> Self {
+    pub(super) const fn same(text: &'static str) -> Self {
         Self { postgres: text, sqlite: text }
     }
 
     /// A text for each, where they really differ.
-    pub const fn each(postgres: &'static str, sqlite: &'static str) -> Self {
+    pub(super) const fn each(postgres: &'static str, sqlite: &'static str) -> Self {
         Self { postgres, sqlite }
     }
 

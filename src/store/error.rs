@@ -104,7 +104,7 @@ fn is_sqlstate(error: &sqlx::Error) -> bool {
 }
 
 /// Whether, and why, the failure may pass when tried again.
-pub fn transient(error: &sqlx::Error) -> Option<Transient> {
+pub(super) fn transient(error: &sqlx::Error) -> Option<Transient> {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => {
             Some(Transient::ConnectionLost)
