@@ -2,8 +2,10 @@
 //! rules of `domain`; what follows from it happens in `background`; operators look in through `ops`; `telemetry` and `config`
 //! serve all of them, and `lifecycle` starts and stops them. `cli` is the way in.
 
+pub mod api;
 pub mod config;
 pub mod domain;
+pub mod lifecycle;
 pub mod ops;
 pub mod store;
 pub mod telemetry;

@@ -17,7 +17,10 @@ impl std::fmt::Debug for Clock {
 
 impl Clock {
     /// The machine's clock.
-    #[expect(clippy::disallowed_methods, reason = "this is the one room that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one room that reads the clock"
+    )]
     pub fn system() -> Self {
         Self(Arc::new(Timestamp::now))
     }

@@ -78,10 +78,23 @@ impl EventContent {
     /// Notes every fault of the content.
     pub fn check(&self, faults: &mut Faults) {
         text::line(faults, "/title", &self.title, TITLE_MAX);
-        text::prose(faults, "/description", &self.description, 0, DESCRIPTION_MAX);
+        text::prose(
+            faults,
+            "/description",
+            &self.description,
+            0,
+            DESCRIPTION_MAX,
+        );
         text::optional_line(faults, "/location", &self.location, LOCATION_MAX);
-        if self.capacity.is_some_and(|capacity| !(1..=CAPACITY_MAX).contains(&capacity)) {
-            faults.add("/capacity", "out_of_range", format!("1 to {CAPACITY_MAX}, or null for no limit"));
+        if self
+            .capacity
+            .is_some_and(|capacity| !(1..=CAPACITY_MAX).contains(&capacity))
+        {
+            faults.add(
+                "/capacity",
+                "out_of_range",
+                format!("1 to {CAPACITY_MAX}, or null for no limit"),
+            );
         }
         if self.tags.len() > TAGS_MAX {
             faults.add("/tags", "too_many", format!("at most {TAGS_MAX} tags"));
@@ -94,7 +107,11 @@ impl EventContent {
         }
         let metadata = Value::Object(self.metadata.clone());
         if metadata.to_string().len() > METADATA_MAX {
-            faults.add("/metadata", "too_large", format!("at most {METADATA_MAX} bytes of JSON"));
+            faults.add(
+                "/metadata",
+                "too_large",
+                format!("at most {METADATA_MAX} bytes of JSON"),
+            );
         }
         if has_nul(&metadata) {
             faults.add("/metadata", "invalid_characters", "no NUL character");
@@ -104,7 +121,12 @@ impl EventContent {
     /// The words by which the event is found, joined by spaces.
     pub fn search_words(&self) -> String {
         let texts = [self.title.as_str(), &self.description, &self.location];
-        words::words(texts.into_iter().chain(self.tags.iter().map(String::as_str))).join(" ")
+        words::words(
+            texts
+                .into_iter()
+                .chain(self.tags.iter().map(String::as_str)),
+        )
+        .join(" ")
     }
 
     /// What differs from `before`, by field: `{"title": {"from": …, "to": …}}`.
@@ -146,7 +168,9 @@ fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(items) => items.iter().any(has_nul),
-        Value::Object(object) => object.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Object(object) => object
+            .iter()
+            .any(|(name, value)| name.contains('\0') || has_nul(value)),
         _ => false,
     }
 }

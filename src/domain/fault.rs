@@ -24,7 +24,10 @@ pub struct Faults {
 impl Faults {
     /// A collector whose pointers all begin with `prefix`.
     pub fn under(prefix: impl Into<String>) -> Self {
-        Self { prefix: prefix.into(), faults: Vec::new() }
+        Self {
+            prefix: prefix.into(),
+            faults: Vec::new(),
+        }
     }
 
     /// Notes a fault at `pointer`.
@@ -51,7 +54,11 @@ impl Faults {
     /// # Errors
     /// The faults found.
     pub fn or<T>(self, value: T) -> Result<T, Vec<Fault>> {
-        if self.faults.is_empty() { Ok(value) } else { Err(self.faults) }
+        if self.faults.is_empty() {
+            Ok(value)
+        } else {
+            Err(self.faults)
+        }
     }
 
     /// What was found.

@@ -64,7 +64,11 @@ fn fingerprint(query: &str) -> String {
 
 /// An opaque cursor for `key` in the list that `query` describes.
 pub fn encode_cursor<K: Serialize>(query: &str, key: &K, now: Timestamp) -> String {
-    let cursor = Cursor { t: now.as_second(), q: fingerprint(query), k: key };
+    let cursor = Cursor {
+        t: now.as_second(),
+        q: fingerprint(query),
+        k: key,
+    };
     BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).unwrap_or_default())
 }
 
@@ -78,12 +82,17 @@ pub fn decode_cursor<K: for<'a> Deserialize<'a>>(
     now: Timestamp,
     ttl: std::time::Duration,
 ) -> Result<K, CursorError> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Invalid)?;
+    let bytes = BASE64_URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| CursorError::Invalid)?;
     let cursor: Cursor<K> = serde_json::from_slice(&bytes).map_err(|_| CursorError::Invalid)?;
     if cursor.q != fingerprint(query) {
         return Err(CursorError::Invalid);
     }
-    let age = now.as_second().checked_sub(cursor.t).and_then(|age| u64::try_from(age.max(0)).ok());
+    let age = now
+        .as_second()
+        .checked_sub(cursor.t)
+        .and_then(|age| u64::try_from(age.max(0)).ok());
     match age {
         Some(age) if age <= ttl.as_secs() => Ok(cursor.k),
         Some(_) => Err(CursorError::Expired),
@@ -102,11 +111,23 @@ mod tests {
     fn a_cursor_serves_its_own_query_for_its_time() {
         let now = Timestamp::from_second(1_000_000).unwrap();
         let cursor = encode_cursor("q", &(5, "x".to_owned()), now);
-        assert_eq!(decode_cursor::<(i64, String)>(&cursor, "q", now, TTL), Ok((5, "x".to_owned())));
-        assert_eq!(decode_cursor::<(i64, String)>(&cursor, "other", now, TTL), Err(CursorError::Invalid));
+        assert_eq!(
+            decode_cursor::<(i64, String)>(&cursor, "q", now, TTL),
+            Ok((5, "x".to_owned()))
+        );
+        assert_eq!(
+            decode_cursor::<(i64, String)>(&cursor, "other", now, TTL),
+            Err(CursorError::Invalid)
+        );
         let later = Timestamp::from_second(1_000_061).unwrap();
-        assert_eq!(decode_cursor::<(i64, String)>(&cursor, "q", later, TTL), Err(CursorError::Expired));
-        assert_eq!(decode_cursor::<(i64, String)>("nonsense", "q", now, TTL), Err(CursorError::Invalid));
+        assert_eq!(
+            decode_cursor::<(i64, String)>(&cursor, "q", later, TTL),
+            Err(CursorError::Expired)
+        );
+        assert_eq!(
+            decode_cursor::<(i64, String)>("nonsense", "q", now, TTL),
+            Err(CursorError::Invalid)
+        );
     }
 
     #[test]

@@ -110,7 +110,12 @@ mod tests {
     use super::*;
 
     fn seats(capacity: i64) -> Seats {
-        Seats { capacity: Some(capacity), taken: 0, waitlist_enabled: true, next_place: 1 }
+        Seats {
+            capacity: Some(capacity),
+            taken: 0,
+            waitlist_enabled: true,
+            next_place: 1,
+        }
     }
 
     #[test]
@@ -132,13 +137,19 @@ mod tests {
 
     #[test]
     fn without_a_queue_a_full_event_refuses() {
-        let mut seats = Seats { waitlist_enabled: false, ..seats(0) };
+        let mut seats = Seats {
+            waitlist_enabled: false,
+            ..seats(0)
+        };
         assert_eq!(seats.ask(Hold::Nothing), Err(Full));
     }
 
     #[test]
     fn a_freed_seat_is_promoted_once_and_never_beyond_capacity() {
-        let mut seats = Seats { taken: 3, ..seats(3) };
+        let mut seats = Seats {
+            taken: 3,
+            ..seats(3)
+        };
         assert_eq!(seats.promote(5), 0);
         seats.release(Hold::Seat);
         assert_eq!(seats.promote(5), 1);
@@ -149,7 +160,11 @@ mod tests {
 
     #[test]
     fn lifting_the_limit_promotes_everybody() {
-        let mut seats = Seats { capacity: None, taken: 3, ..seats(3) };
+        let mut seats = Seats {
+            capacity: None,
+            taken: 3,
+            ..seats(3)
+        };
         assert_eq!(seats.promote(5), 5);
         assert_eq!(seats.taken, 8);
     }

@@ -26,7 +26,11 @@ fn length(faults: &mut Faults, pointer: &str, text: &str, min: usize, max: usize
 pub fn line(faults: &mut Faults, pointer: &str, text: &str, max: usize) {
     length(faults, pointer, text, 1, max);
     if text.starts_with(char::is_whitespace) || text.chars().any(is_control) {
-        faults.add(pointer, "invalid_characters", "no control characters, and no space at the start");
+        faults.add(
+            pointer,
+            "invalid_characters",
+            "no control characters, and no space at the start",
+        );
     }
 }
 
@@ -49,9 +53,17 @@ pub fn prose(faults: &mut Faults, pointer: &str, text: &str, min: usize, max: us
 /// An e-mail address that satisfies [`EMAIL_PATTERN`].
 pub fn email(faults: &mut Faults, pointer: &str, text: &str) {
     if text.chars().count() > EMAIL_MAX {
-        faults.add(pointer, "too_long", format!("at most {EMAIL_MAX} characters"));
+        faults.add(
+            pointer,
+            "too_long",
+            format!("at most {EMAIL_MAX} characters"),
+        );
     } else if !is_email(text) {
-        faults.add(pointer, "invalid_email", "an e-mail address such as ada@example.org");
+        faults.add(
+            pointer,
+            "invalid_email",
+            "an e-mail address such as ada@example.org",
+        );
     }
 }
 
@@ -60,7 +72,9 @@ fn is_control(c: char) -> bool {
 }
 
 fn is_email(text: &str) -> bool {
-    let Some((local, domain)) = text.split_once('@') else { return false };
+    let Some((local, domain)) = text.split_once('@') else {
+        return false;
+    };
     let local_char = |c: char| c.is_ascii_alphanumeric() || ".!#$%&'*+/=?^_`{|}~-".contains(c);
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -68,7 +82,10 @@ fn is_email(text: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    !local.is_empty() && local.chars().all(local_char) && domain.contains('.') && domain.split('.').all(label)
+    !local.is_empty()
+        && local.chars().all(local_char)
+        && domain.contains('.')
+        && domain.split('.').all(label)
 }
 
 /// The form of an address by which accounts are found: lower case.
@@ -82,17 +99,30 @@ mod tests {
 
     #[test]
     fn an_address_needs_a_local_part_and_a_dotted_domain() {
-        for good in ["a@b.c", "ada.l+x@mail.example.org", "0@A.com", "!#$%@x-y.io"] {
+        for good in [
+            "a@b.c",
+            "ada.l+x@mail.example.org",
+            "0@A.com",
+            "!#$%@x-y.io",
+        ] {
             assert!(is_email(good), "{good}");
         }
-        for bad in ["", "a", "@b.c", "a@b", "a@-b.c", "a@b-.c", "a@b..c", "a b@c.d", "a@b@c.d", "ä@b.c"] {
+        for bad in [
+            "", "a", "@b.c", "a@b", "a@-b.c", "a@b-.c", "a@b..c", "a b@c.d", "a@b@c.d", "ä@b.c",
+        ] {
             assert!(!is_email(bad), "{bad}");
         }
     }
 
     #[test]
     fn a_line_has_no_control_character_and_starts_visibly() {
-        for (text, ok) in [("x", true), (" x", false), ("", false), ("a\tb", false), ("é ", true)] {
+        for (text, ok) in [
+            ("x", true),
+            (" x", false),
+            ("", false),
+            ("a\tb", false),
+            ("é ", true),
+        ] {
             let mut faults = Faults::default();
             line(&mut faults, "/t", text, 5);
             assert_eq!(faults.is_empty(), ok, "{text:?}");

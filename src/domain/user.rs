@@ -78,6 +78,10 @@ pub struct ApiKey {
 pub fn check_profile(faults: &mut Faults, display_name: &str, time_zone: &str) {
     text::line(faults, "/display_name", display_name, NAME_MAX);
     if when::zone(time_zone).is_none() {
-        faults.add("/time_zone", "unknown_time_zone", "an IANA time zone name such as Europe/Berlin");
+        faults.add(
+            "/time_zone",
+            "unknown_time_zone",
+            "an IANA time zone name such as Europe/Berlin",
+        );
     }
 }

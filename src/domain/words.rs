@@ -10,8 +10,16 @@ pub fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut seen = std::collections::HashSet::new();
     let mut words = Vec::new();
     for text in texts {
-        for run in text.split(|c: char| !c.is_alphanumeric()).filter(|run| !run.is_empty()) {
-            let word: String = run.chars().flat_map(char::to_lowercase).filter(|c| c.is_alphanumeric()).take(WORD_MAX).collect();
+        for run in text
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|run| !run.is_empty())
+        {
+            let word: String = run
+                .chars()
+                .flat_map(char::to_lowercase)
+                .filter(|c| c.is_alphanumeric())
+                .take(WORD_MAX)
+                .collect();
             if !word.is_empty() && seen.insert(word.clone()) {
                 words.push(word);
             }
@@ -33,7 +41,10 @@ mod tests {
 
     #[test]
     fn words_are_lower_case_distinct_and_free_of_punctuation() {
-        assert_eq!(words(["Rust & rust: 2026's", "ÉTÉ-party"]), ["rust", "2026", "s", "été", "party"]);
+        assert_eq!(
+            words(["Rust & rust: 2026's", "ÉTÉ-party"]),
+            ["rust", "2026", "s", "été", "party"]
+        );
         assert!(words([" ---'\" "]).is_empty());
     }
 }

@@ -63,16 +63,24 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::TooManyKeys`].
-    pub async fn create_api_key(&self, user_id: Uuid, new: &NewApiKey, receipt: &Receipt<'_, ApiKey>) -> Result<ApiKey, Error> {
-        const COUNT: Sql =
-            Sql::same("SELECT CAST(COUNT(*) AS BIGINT) FROM api_keys WHERE user_id = $1 AND revoked_at IS NULL");
+    pub async fn create_api_key(
+        &self,
+        user_id: Uuid,
+        new: &NewApiKey,
+        receipt: &Receipt<'_, ApiKey>,
+    ) -> Result<ApiKey, Error> {
+        const COUNT: Sql = Sql::same(
+            "SELECT CAST(COUNT(*) AS BIGINT) FROM api_keys WHERE user_id = $1 AND revoked_at IS NULL",
+        );
         const INSERT: Sql = Sql::same(
             "INSERT INTO api_keys (id, user_id, name, scope, prefix, key_hash, created_at, expires_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         );
         transaction!(self, "api_keys.create", |tx| {
             let kept = statement!(tx, "api_keys.count", COUNT, |sql, link| {
-                sqlx::query_scalar::<_, i64>(sql).bind(user_id).fetch_optional(link)
+                sqlx::query_scalar::<_, i64>(sql)
+                    .bind(user_id)
+                    .fetch_optional(link)
             })?;
             if kept.unwrap_or(0) >= KEYS_MAX {
                 return Err(Error::Refused(Refusal::TooManyKeys));
@@ -106,7 +114,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn api_keys(&self, user_id: Uuid, page: &PageRequest<Uuid>) -> Result<Page<ApiKey, Uuid>, Error> {
+    pub async fn api_keys(
+        &self,
+        user_id: Uuid,
+        page: &PageRequest<Uuid>,
+    ) -> Result<Page<ApiKey, Uuid>, Error> {
         const SQL: Sql = Sql::same(
             "SELECT id, user_id, name, scope, prefix, created_at, expires_at FROM api_keys \
              WHERE user_id = $1 AND revoked_at IS NULL AND id > $2 ORDER BY id LIMIT $3",
@@ -120,7 +132,11 @@ impl Store {
                     .fetch_all(link)
             })
         })?;
-        Ok(Page::from_items(rows.into_iter().map(ApiKey::from).collect(), page.limit, |key: &ApiKey| key.id))
+        Ok(Page::from_items(
+            rows.into_iter().map(ApiKey::from).collect(),
+            page.limit,
+            |key: &ApiKey| key.id,
+        ))
     }
 
     /// Revokes a user's key.
@@ -128,14 +144,19 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn revoke_api_key(&self, user_id: Uuid, id: Uuid) -> Result<(), Error> {
-        const SQL: Sql =
-            Sql::same("UPDATE api_keys SET revoked_at = $3 WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL");
+        const SQL: Sql = Sql::same(
+            "UPDATE api_keys SET revoked_at = $3 WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL",
+        );
         transaction!(self, "api_keys.delete", |tx| {
             let now = Timestamp(self.clock().now());
             let revoked = statement!(tx, "api_keys.revoke", SQL, |sql, link| {
                 query(sql).bind(id).bind(user_id).bind(now).execute(link)
             })?;
-            if revoked == 0 { Err(Error::NotFound) } else { Ok(()) }
+            if revoked == 0 {
+                Err(Error::NotFound)
+            } else {
+                Ok(())
+            }
         })
     }
 

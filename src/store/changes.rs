@@ -49,7 +49,10 @@ impl From<ChangeRow> for Change {
     fn from(row: ChangeRow) -> Self {
         Self {
             id: row.id,
-            position: Position { transaction: row.xid, sequence: row.seq },
+            position: Position {
+                transaction: row.xid,
+                sequence: row.seq,
+            },
             kind: row.kind,
             event_id: row.event_id,
             user_id: row.user_id,
@@ -89,27 +92,53 @@ pub(super) async fn append(session: &mut Session, change: NewChange) -> Result<(
     }
 }
 
-async fn queue_one(session: &mut Session, id: Uuid, change: &NewChange, recipient: Uuid) -> Result<(), Error> {
+async fn queue_one(
+    session: &mut Session,
+    id: Uuid,
+    change: &NewChange,
+    recipient: Uuid,
+) -> Result<(), Error> {
     const SQL: Sql = Sql::same(
         "INSERT INTO deliveries (change_id, recipient_id, event_id, channel, state, attempts, due_at, created_at) \
          VALUES ($1, $2, $3, $4, 'pending', 0, $5, $5)",
     );
     statement!(session, "deliveries.queue", SQL, |sql, link| {
-        query(sql).bind(id).bind(recipient).bind(change.event_id).bind(INBOX).bind(Timestamp(change.at)).execute(link)
+        query(sql)
+            .bind(id)
+            .bind(recipient)
+            .bind(change.event_id)
+            .bind(INBOX)
+            .bind(Timestamp(change.at))
+            .execute(link)
     })?;
     Ok(())
 }
 
-async fn queue_participants(session: &mut Session, id: Uuid, change: &NewChange) -> Result<(), Error> {
+async fn queue_participants(
+    session: &mut Session,
+    id: Uuid,
+    change: &NewChange,
+) -> Result<(), Error> {
     const SQL: Sql = Sql::same(
         "INSERT INTO deliveries (change_id, recipient_id, event_id, channel, state, attempts, due_at, created_at) \
          SELECT $1, p.user_id, p.event_id, $3, 'pending', 0, $4, $4 FROM participants p \
          WHERE p.event_id = $2 AND p.user_id <> $5 ORDER BY p.user_id",
     );
     let actor = change.actor_id.unwrap_or(Uuid::nil());
-    statement!(session, "deliveries.queue_participants", SQL, |sql, link| {
-        query(sql).bind(id).bind(change.event_id).bind(INBOX).bind(Timestamp(change.at)).bind(actor).execute(link)
-    })?;
+    statement!(
+        session,
+        "deliveries.queue_participants",
+        SQL,
+        |sql, link| {
+            query(sql)
+                .bind(id)
+                .bind(change.event_id)
+                .bind(INBOX)
+                .bind(Timestamp(change.at))
+                .bind(actor)
+                .execute(link)
+        }
+    )?;
     Ok(())
 }
 
@@ -119,12 +148,19 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn event_history(&self, event_id: Uuid, page: &PageRequest<Position>) -> Result<Page<Change, Position>, Error> {
+    pub async fn event_history(
+        &self,
+        event_id: Uuid,
+        page: &PageRequest<Position>,
+    ) -> Result<Page<Change, Position>, Error> {
         const SQL: Sql = Sql::same(
             "SELECT id, xid, seq, kind, event_id, user_id, version, actor_id, data, created_at FROM changes \
              WHERE event_id = $1 AND (xid, seq) > ($2, $3) ORDER BY xid, seq LIMIT $4",
         );
-        let after = page.after.unwrap_or(Position { transaction: -1, sequence: -1 });
+        let after = page.after.unwrap_or(Position {
+            transaction: -1,
+            sequence: -1,
+        });
         let rows = reading!(self, |session| {
             statement!(session, "changes.of_event", SQL, |sql, link| {
                 query_as::<_, ChangeRow>(sql)
@@ -135,7 +171,11 @@ impl Store {
                     .fetch_all(link)
             })
         })?;
-        Ok(Page::from_items(rows.into_iter().map(Change::from).collect(), page.limit, |change: &Change| change.position))
+        Ok(Page::from_items(
+            rows.into_iter().map(Change::from).collect(),
+            page.limit,
+            |change: &Change| change.position,
+        ))
     }
 
     /// The changes after `after` in the order of the log, up to `limit`. On PostgreSQL it ends below the oldest transaction
@@ -153,7 +193,11 @@ impl Store {
         );
         let rows = reading!(self, |session| {
             statement!(session, "changes.after", SQL, |sql, link| {
-                query_as::<_, ChangeRow>(sql).bind(after.transaction).bind(after.sequence).bind(limit).fetch_all(link)
+                query_as::<_, ChangeRow>(sql)
+                    .bind(after.transaction)
+                    .bind(after.sequence)
+                    .bind(limit)
+                    .fetch_all(link)
             })
         })?;
         Ok(rows.into_iter().map(Change::from).collect())

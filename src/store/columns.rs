@@ -1,11 +1,7 @@
 //! How values are kept: instants, and enums as text, on either engine.
 
 use jiff_sqlx::ToSqlx;
-use sqlx::{
-    Database, Decode, Encode, Postgres, Sqlite, Type,
-    encode::IsNull,
-    error::BoxDynError,
-};
+use sqlx::{Database, Decode, Encode, Postgres, Sqlite, Type, encode::IsNull, error::BoxDynError};
 
 use crate::domain::{
     change::ChangeKind,
@@ -33,14 +29,19 @@ impl Type<Postgres> for Timestamp {
 }
 
 impl Encode<'_, Postgres> for Timestamp {
-    fn encode_by_ref(&self, buf: &mut <Postgres as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+    fn encode_by_ref(
+        &self,
+        buf: &mut <Postgres as Database>::ArgumentBuffer,
+    ) -> Result<IsNull, BoxDynError> {
         Encode::<Postgres>::encode(self.0.to_sqlx(), buf)
     }
 }
 
 impl<'r> Decode<'r, Postgres> for Timestamp {
     fn decode(value: <Postgres as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
-        Ok(Self(<jiff_sqlx::Timestamp as Decode<Postgres>>::decode(value)?.to_jiff()))
+        Ok(Self(
+            <jiff_sqlx::Timestamp as Decode<Postgres>>::decode(value)?.to_jiff(),
+        ))
     }
 }
 
@@ -55,14 +56,21 @@ impl Type<Sqlite> for Timestamp {
 }
 
 impl Encode<'_, Sqlite> for Timestamp {
-    fn encode_by_ref(&self, buf: &mut <Sqlite as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+    fn encode_by_ref(
+        &self,
+        buf: &mut <Sqlite as Database>::ArgumentBuffer,
+    ) -> Result<IsNull, BoxDynError> {
         <i64 as Encode<Sqlite>>::encode(self.0.as_microsecond(), buf)
     }
 }
 
 impl<'r> Decode<'r, Sqlite> for Timestamp {
     fn decode(value: <Sqlite as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
-        Ok(Self(jiff::Timestamp::from_microsecond(<i64 as Decode<Sqlite>>::decode(value)?)?))
+        Ok(Self(jiff::Timestamp::from_microsecond(<i64 as Decode<
+            Sqlite,
+        >>::decode(
+            value
+        )?)?))
     }
 }
 
@@ -89,4 +97,13 @@ macro_rules! text_columns {
     )+};
 }
 
-text_columns!(Admission, ChangeKind, EventStatus, ParticipantRole, ParticipantStatus, Role, Scope, Visibility);
+text_columns!(
+    Admission,
+    ChangeKind,
+    EventStatus,
+    ParticipantRole,
+    ParticipantStatus,
+    Role,
+    Scope,
+    Visibility
+);

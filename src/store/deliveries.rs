@@ -108,7 +108,10 @@ impl From<DeliveryRow> for Delivery {
 async fn lock_claims(session: &mut Session) -> Result<(), Error> {
     const SQL: Sql = Sql::each("SELECT pg_advisory_xact_lock(7232111)", "");
     if session.engine() == Engine::Postgres {
-        statement!(session, "deliveries.lock_claims", SQL, |sql, link| query(sql).execute(link))?;
+        statement!(session, "deliveries.lock_claims", SQL, |sql, link| query(
+            sql
+        )
+        .execute(link))?;
     }
     Ok(())
 }
@@ -119,7 +122,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn claim_deliveries(&self, channel: &str, limit: u32, lease: Duration) -> Result<Vec<Delivery>, Error> {
+    pub async fn claim_deliveries(
+        &self,
+        channel: &str,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<Delivery>, Error> {
         const SELECT: Sql = Sql::each(
             concat!(
                 "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.data, c.traceparent, d.attempts, d.created_at \
@@ -148,12 +156,19 @@ impl Store {
             lock_claims(tx).await?;
             let now = self.clock().now();
             let rows = statement!(tx, "deliveries.select_due", SELECT, |sql, link| {
-                query_as::<_, DeliveryRow>(sql).bind(channel).bind(Timestamp(now)).bind(i64::from(limit)).fetch_all(link)
+                query_as::<_, DeliveryRow>(sql)
+                    .bind(channel)
+                    .bind(Timestamp(now))
+                    .bind(i64::from(limit))
+                    .fetch_all(link)
             })?;
             if !rows.is_empty() {
                 let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
                 statement!(tx, "deliveries.lease", LEASE, |sql, link| {
-                    query(sql).bind(Timestamp(later(now, lease))).bind(Json(&ids)).execute(link)
+                    query(sql)
+                        .bind(Timestamp(later(now, lease)))
+                        .bind(Json(&ids))
+                        .execute(link)
                 })?;
             }
             Ok(rows.into_iter().map(Delivery::from).collect())
@@ -189,7 +204,10 @@ impl Store {
                         .bind(now)
                         .execute(link)
                 })?;
-                statement!(tx, "deliveries.finish", FINISH, |sql, link| query(sql).bind(delivery.id).bind(now).execute(link))?;
+                statement!(tx, "deliveries.finish", FINISH, |sql, link| query(sql)
+                    .bind(delivery.id)
+                    .bind(now)
+                    .execute(link))?;
             }
             Ok(new)
         })
@@ -199,7 +217,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn fail_delivery(&self, delivery: &Delivery, error: &str, policy: &RetryPolicy) -> Result<bool, Error> {
+    pub async fn fail_delivery(
+        &self,
+        delivery: &Delivery,
+        error: &str,
+        policy: &RetryPolicy,
+    ) -> Result<bool, Error> {
         const AGAIN: Sql = Sql::same(
             "UPDATE deliveries SET leased_until = NULL, due_at = $3, last_error = $4 \
              WHERE id = $1 AND attempts = $2 AND state = 'pending'",
@@ -214,10 +237,20 @@ impl Store {
             let at = Timestamp(pause.map_or(now, |pause| later(now, pause)));
             match pause {
                 Some(_) => statement!(tx, "deliveries.retry_later", AGAIN, |sql, link| {
-                    query(sql).bind(delivery.id).bind(delivery.attempt).bind(at).bind(error).execute(link)
+                    query(sql)
+                        .bind(delivery.id)
+                        .bind(delivery.attempt)
+                        .bind(at)
+                        .bind(error)
+                        .execute(link)
                 })?,
                 None => statement!(tx, "deliveries.bury", BURY, |sql, link| {
-                    query(sql).bind(delivery.id).bind(delivery.attempt).bind(at).bind(error).execute(link)
+                    query(sql)
+                        .bind(delivery.id)
+                        .bind(delivery.attempt)
+                        .bind(at)
+                        .bind(error)
+                        .execute(link)
                 })?,
             };
             Ok(pause.is_none())
@@ -235,7 +268,10 @@ impl Store {
         );
         transaction!(self, "deliveries.release", |tx| {
             statement!(tx, "deliveries.give_back", SQL, |sql, link| {
-                query(sql).bind(delivery.id).bind(delivery.attempt).execute(link)
+                query(sql)
+                    .bind(delivery.id)
+                    .bind(delivery.attempt)
+                    .execute(link)
             })
             .map(drop)
         })
@@ -251,7 +287,9 @@ impl Store {
         );
         let found = reading!(self, |session| {
             statement!(session, "deliveries.next_due", SQL, |sql, link| {
-                sqlx::query_scalar::<_, Option<Timestamp>>(sql).bind(channel).fetch_optional(link)
+                sqlx::query_scalar::<_, Option<Timestamp>>(sql)
+                    .bind(channel)
+                    .fetch_optional(link)
             })
         })?;
         Ok(found.flatten().map(|due| until(self.clock().now(), due.0)))
@@ -274,12 +312,21 @@ impl Store {
              (SELECT CAST(COUNT(*) AS BIGINT) FROM deliveries WHERE state = 'dead' AND channel = $1) AS dead",
         );
         let row = reading!(self, |session| {
-            statement!(session, "deliveries.count", SQL, |sql, link| query_as::<_, Row>(sql).bind(channel).fetch_optional(link))
+            statement!(session, "deliveries.count", SQL, |sql, link| query_as::<
+                _,
+                Row,
+            >(
+                sql
+            )
+            .bind(channel)
+            .fetch_optional(link))
         })?;
         Ok(row.map_or_else(QueueState::default, |row| QueueState {
             pending: u64::try_from(row.pending).unwrap_or(0),
             dead: u64::try_from(row.dead).unwrap_or(0),
-            oldest: row.oldest.map_or(Duration::ZERO, |oldest| until(oldest.0, self.clock().now())),
+            oldest: row
+                .oldest
+                .map_or(Duration::ZERO, |oldest| until(oldest.0, self.clock().now())),
         }))
     }
 
@@ -293,7 +340,9 @@ impl Store {
              WHERE finished_at IS NOT NULL AND finished_at < $1 AND state = 'delivered' ORDER BY finished_at LIMIT 1000)",
         );
         transaction!(self, "deliveries.sweep", |tx| {
-            statement!(tx, "deliveries.forget", SQL, |sql, link| query(sql).bind(Timestamp(before)).execute(link))
+            statement!(tx, "deliveries.forget", SQL, |sql, link| query(sql)
+                .bind(Timestamp(before))
+                .execute(link))
         })
     }
 }

@@ -8,10 +8,8 @@
 use std::time::Instant;
 
 use sqlx::{
-    PgConnection, Postgres, Sqlite, SqliteConnection, Transaction,
-    pool::PoolConnection,
-    postgres::PgQueryResult,
-    sqlite::SqliteQueryResult,
+    PgConnection, Postgres, Sqlite, SqliteConnection, Transaction, pool::PoolConnection,
+    postgres::PgQueryResult, sqlite::SqliteQueryResult,
 };
 
 use super::{
@@ -51,7 +49,10 @@ pub(super) struct Sql {
 impl Sql {
     /// One text for both engines, as it should be.
     pub(super) const fn same(text: &'static str) -> Self {
-        Self { postgres: text, sqlite: text }
+        Self {
+            postgres: text,
+            sqlite: text,
+        }
     }
 
     /// A text for each, where they really differ.
@@ -195,7 +196,12 @@ pub(super) struct Timing {
 impl Timing {
     pub(super) fn start(engine: Engine, name: &'static str, text: &'static str) -> Self {
         let span = traces::database_span(engine.as_str(), name, text);
-        Self { engine, name, started: Instant::now(), span }
+        Self {
+            engine,
+            name,
+            started: Instant::now(),
+            span,
+        }
     }
 
     pub(super) fn observe(&self, error_type: Option<&'static str>) {
@@ -216,7 +222,10 @@ impl Timing {
         result
     }
 
-    pub(super) fn settle<T: Outcome>(&self, result: Result<T, sqlx::Error>) -> Result<T::Value, Error> {
+    pub(super) fn settle<T: Outcome>(
+        &self,
+        result: Result<T, sqlx::Error>,
+    ) -> Result<T::Value, Error> {
         if let Ok(value) = &result {
             self.span.record("db.response.returned_rows", value.rows());
         }

@@ -73,7 +73,12 @@ pub enum Transient {
 
 impl Transient {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::ConnectionLost, Self::Serialization, Self::Deadlock, Self::Busy];
+    pub const ALL: [Self; 4] = [
+        Self::ConnectionLost,
+        Self::Serialization,
+        Self::Deadlock,
+        Self::Busy,
+    ];
 
     /// The reason as a label.
     pub fn as_str(self) -> &'static str {
@@ -96,7 +101,11 @@ fn code(error: &sqlx::Error) -> Option<String> {
 
 /// SQLite's primary result code: the low byte of an extended one.
 fn sqlite_primary(error: &sqlx::Error) -> Option<i64> {
-    code(error)?.parse::<i64>().ok().filter(|_| !is_sqlstate(error)).map(|code| code & 0xff)
+    code(error)?
+        .parse::<i64>()
+        .ok()
+        .filter(|_| !is_sqlstate(error))
+        .map(|code| code & 0xff)
 }
 
 fn is_sqlstate(error: &sqlx::Error) -> bool {
@@ -106,9 +115,10 @@ fn is_sqlstate(error: &sqlx::Error) -> bool {
 /// Whether, and why, the failure may pass when tried again.
 pub(super) fn transient(error: &sqlx::Error) -> Option<Transient> {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => {
-            Some(Transient::ConnectionLost)
-        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => Some(Transient::ConnectionLost),
         sqlx::Error::Database(_) if is_sqlstate(error) => match code(error)?.as_str() {
             "40001" => Some(Transient::Serialization),
             "40P01" => Some(Transient::Deadlock),
@@ -118,7 +128,9 @@ pub(super) fn transient(error: &sqlx::Error) -> Option<Transient> {
             _ => None,
         },
         // SQLITE_BUSY and SQLITE_LOCKED.
-        sqlx::Error::Database(_) => matches!(sqlite_primary(error), Some(5 | 6)).then_some(Transient::Busy),
+        sqlx::Error::Database(_) => {
+            matches!(sqlite_primary(error), Some(5 | 6)).then_some(Transient::Busy)
+        }
         _ => None,
     }
 }
@@ -131,11 +143,12 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Protocol(_) => true,
         // Cancelled by the statement time-out; out of disk, memory or connections (class 53); read-only (25006).
-        sqlx::Error::Database(_) if is_sqlstate(error) => {
-            code(error).is_some_and(|code| code == "57014" || code == "25006" || code.starts_with("53"))
-        }
+        sqlx::Error::Database(_) if is_sqlstate(error) => code(error)
+            .is_some_and(|code| code == "57014" || code == "25006" || code.starts_with("53")),
         // SQLITE_PERM, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN.
-        sqlx::Error::Database(_) => matches!(sqlite_primary(error), Some(3 | 7 | 8 | 9 | 10 | 13 | 14)),
+        sqlx::Error::Database(_) => {
+            matches!(sqlite_primary(error), Some(3 | 7 | 8 | 9 | 10 | 13 | 14))
+        }
         _ => false,
     }
 }
@@ -182,7 +195,11 @@ impl Error {
     pub fn is_failure(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable(_) | Self::OutcomeUnknown(_) | Self::BatchRolledBack(_) | Self::Database(_) | Self::Corrupt(_)
+            Self::Unavailable(_)
+                | Self::OutcomeUnknown(_)
+                | Self::BatchRolledBack(_)
+                | Self::Database(_)
+                | Self::Corrupt(_)
         )
     }
 }

@@ -111,10 +111,14 @@ impl Builder {
             Engine::Postgres => (|word| format!("'{word}':*"), " & "),
             Engine::Sqlite => (|word| format!("\"{word}\"*"), " "),
         };
-        let bound = self.bind(Bind::Text(words.iter().map(each).collect::<Vec<_>>().join(join)));
+        let bound = self.bind(Bind::Text(
+            words.iter().map(each).collect::<Vec<_>>().join(join),
+        ));
         match self.engine {
             Engine::Postgres => format!("e.search @@ CAST({bound} AS tsquery)"),
-            Engine::Sqlite => format!("e.row_id IN (SELECT rowid FROM events_search WHERE events_search MATCH {bound})"),
+            Engine::Sqlite => format!(
+                "e.row_id IN (SELECT rowid FROM events_search WHERE events_search MATCH {bound})"
+            ),
         }
     }
 
@@ -127,32 +131,53 @@ impl Builder {
             conditions.push(format!("e.start_utc < {}", self.bind(Bind::Time(to))));
         }
         if let Some(status) = query.status {
-            conditions.push(format!("e.status = {}", self.bind(Bind::Text(status.as_str().into()))));
+            conditions.push(format!(
+                "e.status = {}",
+                self.bind(Bind::Text(status.as_str().into()))
+            ));
         }
         if let Some(organizer) = query.organizer_id {
-            conditions.push(format!("e.organizer_id = {}", self.bind(Bind::Id(organizer))));
+            conditions.push(format!(
+                "e.organizer_id = {}",
+                self.bind(Bind::Id(organizer))
+            ));
         }
         if let Some(visibility) = query.visibility {
-            conditions.push(format!("e.visibility = {}", self.bind(Bind::Text(visibility.as_str().into()))));
+            conditions.push(format!(
+                "e.visibility = {}",
+                self.bind(Bind::Text(visibility.as_str().into()))
+            ));
         }
         if let Some(tag) = &query.tag {
             let bound = self.bind(Bind::Text(tag.clone()));
-            conditions.push(format!("EXISTS (SELECT 1 FROM event_tags t WHERE t.tag = {bound} AND t.event_id = e.id)"));
+            conditions.push(format!(
+                "EXISTS (SELECT 1 FROM event_tags t WHERE t.tag = {bound} AND t.event_id = e.id)"
+            ));
         }
         if let Some(text) = &query.text {
             let condition = self.text_condition(text);
             conditions.push(condition);
         }
         if let Some((micros, id)) = after {
-            let at = self.bind(Bind::Time(jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MIN)));
+            let at = self.bind(Bind::Time(
+                jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MIN),
+            ));
             let id = self.bind(Bind::Id(id));
             let than = if query.descending { "<" } else { ">" };
-            conditions.push(format!("(e.{}, e.id) {than} ({at}, {id})", query.sort.column()));
+            conditions.push(format!(
+                "(e.{}, e.id) {than} ({at}, {id})",
+                query.sort.column()
+            ));
         }
         conditions
     }
 
-    fn statement(&mut self, actor: Actor, query: &EventQuery, page: &PageRequest<EventKey>) -> String {
+    fn statement(
+        &mut self,
+        actor: Actor,
+        query: &EventQuery,
+        page: &PageRequest<EventKey>,
+    ) -> String {
         let conditions = self.conditions(query, page.after).join(" AND ");
         let column = query.sort.column();
         let direction = if query.descending { " DESC" } else { "" };
@@ -160,7 +185,10 @@ impl Builder {
         let order = format!("ORDER BY e.{column}{direction}, e.id{direction} LIMIT {limit}");
         let branches = self.branches(actor, query);
         if let [(table, condition)] = branches.as_slice() {
-            return format!("SELECT {} FROM {table} WHERE {conditions}{condition} {order}", columns!());
+            return format!(
+                "SELECT {} FROM {table} WHERE {conditions}{condition} {order}",
+                columns!()
+            );
         }
         let branches: Vec<String> = branches
             .iter()
@@ -169,7 +197,11 @@ impl Builder {
                 format!("SELECT b{i}.id FROM (SELECT e.id FROM {table} WHERE {conditions}{condition} {order}) b{i}")
             })
             .collect();
-        format!("SELECT {} FROM ({}) v JOIN events e ON e.id = v.id {order}", columns!(), branches.join(" UNION "))
+        format!(
+            "SELECT {} FROM ({}) v JOIN events e ON e.id = v.id {order}",
+            columns!(),
+            branches.join(" UNION ")
+        )
     }
 
     /// Where visible events come from: tables and a further condition.
@@ -220,7 +252,10 @@ impl Store {
         query: &EventQuery,
         page: &PageRequest<EventKey>,
     ) -> Result<Page<Event, EventKey>, Error> {
-        let mut builder = Builder { engine: self.engine(), binds: Vec::new() };
+        let mut builder = Builder {
+            engine: self.engine(),
+            binds: Vec::new(),
+        };
         let text = Sql::same(intern(builder.statement(actor, query, page)));
         let binds = &builder.binds;
         let rows = reading!(self, |session| {
@@ -237,7 +272,12 @@ impl Store {
                 query.fetch_all(link)
             })
         })?;
-        let events = rows.into_iter().map(Event::try_from).collect::<Result<Vec<_>, _>>()?;
-        Ok(Page::from_items(events, page.limit, |event| (query.sort.key(event).as_microsecond(), event.id)))
+        let events = rows
+            .into_iter()
+            .map(Event::try_from)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Page::from_items(events, page.limit, |event| {
+            (query.sort.key(event).as_microsecond(), event.id)
+        }))
     }
 }

@@ -56,7 +56,8 @@ impl TryFrom<EventRow> for Event {
 
     fn try_from(row: EventRow) -> Result<Self, Error> {
         let end = |local: &str, zone: Option<&str>| {
-            When::from_parts(local, zone).ok_or_else(|| Error::Corrupt(format!("time of event {}", row.id)))
+            When::from_parts(local, zone)
+                .ok_or_else(|| Error::Corrupt(format!("time of event {}", row.id)))
         };
         let period = Period {
             start: end(&row.start_local, row.start_zone.as_deref())?,
@@ -94,8 +95,16 @@ impl TryFrom<EventRow> for Event {
 /// which they commit, which is the order of the change log.
 pub(super) async fn lock(session: &mut Session, id: Uuid) -> Result<Event, Error> {
     const SQL: Sql = Sql::each(
-        concat!("SELECT ", columns!(), " FROM events e WHERE e.id = $1 AND e.deleted_at IS NULL FOR UPDATE"),
-        concat!("SELECT ", columns!(), " FROM events e WHERE e.id = $1 AND e.deleted_at IS NULL"),
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM events e WHERE e.id = $1 AND e.deleted_at IS NULL FOR UPDATE"
+        ),
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM events e WHERE e.id = $1 AND e.deleted_at IS NULL"
+        ),
     );
     let row = statement!(session, "events.lock", SQL, |sql, link| {
         query_as::<_, EventRow>(sql).bind(id).fetch_optional(link)
@@ -198,7 +207,9 @@ pub(super) async fn update_seats(session: &mut Session, event: &Event) -> Result
 /// Replaces the event's tags.
 pub(super) async fn replace_tags(session: &mut Session, event: &Event) -> Result<(), Error> {
     const SQL: Sql = Sql::same("DELETE FROM event_tags WHERE event_id = $1");
-    statement!(session, "event_tags.delete", SQL, |sql, link| query(sql).bind(event.id).execute(link))?;
+    statement!(session, "event_tags.delete", SQL, |sql, link| query(sql)
+        .bind(event.id)
+        .execute(link))?;
     insert_tags(session, event).await
 }
 
@@ -211,6 +222,9 @@ async fn insert_tags(session: &mut Session, event: &Event) -> Result<(), Error> 
         return Ok(());
     }
     let tags = Json(&event.content.tags);
-    statement!(session, "event_tags.insert", SQL, |sql, link| query(sql).bind(event.id).bind(tags).execute(link))?;
+    statement!(session, "event_tags.insert", SQL, |sql, link| query(sql)
+        .bind(event.id)
+        .bind(tags)
+        .execute(link))?;
     Ok(())
 }

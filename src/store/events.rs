@@ -32,26 +32,50 @@ pub(super) fn summary(event: &Event) -> Map<String, Value> {
 
 /// Whether the caller may see the event; a participant is looked up only when nothing else decides.
 async fn is_visible(session: &mut Session, actor: Actor, event: &Event) -> Result<bool, Error> {
-    const SQL: Sql = Sql::same("SELECT CAST(1 AS BIGINT) FROM participants WHERE event_id = $1 AND user_id = $2");
-    if actor.is_admin() || event.organizer_id == actor.user_id || event.content.visibility == Visibility::Public {
+    const SQL: Sql = Sql::same(
+        "SELECT CAST(1 AS BIGINT) FROM participants WHERE event_id = $1 AND user_id = $2",
+    );
+    if actor.is_admin()
+        || event.organizer_id == actor.user_id
+        || event.content.visibility == Visibility::Public
+    {
         return Ok(true);
     }
     let found = statement!(session, "participants.exists", SQL, |sql, link| {
-        sqlx::query_scalar::<_, i64>(sql).bind(event.id).bind(actor.user_id).fetch_optional(link)
+        sqlx::query_scalar::<_, i64>(sql)
+            .bind(event.id)
+            .bind(actor.user_id)
+            .fetch_optional(link)
     })?;
     Ok(found.is_some())
 }
 
 /// Locks an event that the caller may see.
-pub(super) async fn lock_visible(session: &mut Session, actor: Actor, id: Uuid) -> Result<Event, Error> {
+pub(super) async fn lock_visible(
+    session: &mut Session,
+    actor: Actor,
+    id: Uuid,
+) -> Result<Event, Error> {
     let event = event_row::lock(session, id).await?;
-    if is_visible(session, actor, &event).await? { Ok(event) } else { Err(Error::NotFound) }
+    if is_visible(session, actor, &event).await? {
+        Ok(event)
+    } else {
+        Err(Error::NotFound)
+    }
 }
 
 /// Locks an event that the caller may write.
-pub(super) async fn lock_own(session: &mut Session, actor: Actor, id: Uuid) -> Result<Event, Error> {
+pub(super) async fn lock_own(
+    session: &mut Session,
+    actor: Actor,
+    id: Uuid,
+) -> Result<Event, Error> {
     let event = lock_visible(session, actor, id).await?;
-    if may_write(actor, &event) { Ok(event) } else { Err(Error::Forbidden) }
+    if may_write(actor, &event) {
+        Ok(event)
+    } else {
+        Err(Error::Forbidden)
+    }
 }
 
 fn may_write(actor: Actor, event: &Event) -> bool {
@@ -59,7 +83,11 @@ fn may_write(actor: Actor, event: &Event) -> bool {
 }
 
 fn check(expected: &Expected, event: &Event) -> Result<(), Error> {
-    if expected.allows(&event.tag()) { Ok(()) } else { Err(Error::Stale) }
+    if expected.allows(&event.tag()) {
+        Ok(())
+    } else {
+        Err(Error::Stale)
+    }
 }
 
 impl Store {
@@ -67,7 +95,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn create_event(&self, actor: Actor, content: &EventContent, receipt: &Receipt<'_, Event>) -> Result<Event, Error> {
+    pub async fn create_event(
+        &self,
+        actor: Actor,
+        content: &EventContent,
+        receipt: &Receipt<'_, Event>,
+    ) -> Result<Event, Error> {
         let event = transaction!(self, "events.create", |tx| {
             let now = self.clock().now();
             let id = new_id();
@@ -83,7 +116,13 @@ impl Store {
                 updated_at: now,
             };
             event_row::insert(tx, &event).await?;
-            let change = event_change(ChangeKind::EventCreated, &event, actor, summary(&event), Audience::Nobody);
+            let change = event_change(
+                ChangeKind::EventCreated,
+                &event,
+                actor,
+                summary(&event),
+                Audience::Nobody,
+            );
             changes::append(tx, change).await?;
             receipt.keep(tx, &event).await?;
             Ok(event)
@@ -104,7 +143,11 @@ impl Store {
         ));
         let row = reading!(self, |session| {
             statement!(session, "events.find", SQL, |sql, link| {
-                query_as::<_, EventRow>(sql).bind(id).bind(actor.user_id).bind(actor.is_admin()).fetch_optional(link)
+                query_as::<_, EventRow>(sql)
+                    .bind(id)
+                    .bind(actor.user_id)
+                    .bind(actor.is_admin())
+                    .fetch_optional(link)
             })
         })?;
         row.ok_or(Error::NotFound)?.try_into()
@@ -145,7 +188,10 @@ impl Store {
         let event = transaction!(self, "events.cancel", |tx| {
             let event = lock_own(tx, actor, id).await?;
             check(expected, &event)?;
-            let content = EventContent { status: EventStatus::Cancelled, ..event.content.clone() };
+            let content = EventContent {
+                status: EventStatus::Cancelled,
+                ..event.content.clone()
+            };
             let event = write_content(tx, actor, event, content, self.clock().now()).await?;
             receipt.keep(tx, &event).await?;
             Ok(event)
@@ -158,9 +204,15 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::update_event`].
-    pub async fn delete_event(&self, actor: Actor, id: Uuid, expected: &Expected) -> Result<(), Error> {
-        const SQL: Sql =
-            Sql::same("UPDATE events SET deleted_at = $2, updated_at = $2, version = $3, search_words = '' WHERE id = $1");
+    pub async fn delete_event(
+        &self,
+        actor: Actor,
+        id: Uuid,
+        expected: &Expected,
+    ) -> Result<(), Error> {
+        const SQL: Sql = Sql::same(
+            "UPDATE events SET deleted_at = $2, updated_at = $2, version = $3, search_words = '' WHERE id = $1",
+        );
         transaction!(self, "events.delete", |tx| {
             let mut event = lock_own(tx, actor, id).await?;
             check(expected, &event)?;
@@ -168,9 +220,19 @@ impl Store {
             event.updated_at = self.clock().now();
             let now = Timestamp(event.updated_at);
             statement!(tx, "events.tombstone", SQL, |sql, link| {
-                query(sql).bind(event.id).bind(now).bind(event.version).execute(link)
+                query(sql)
+                    .bind(event.id)
+                    .bind(now)
+                    .bind(event.version)
+                    .execute(link)
             })?;
-            let change = event_change(ChangeKind::EventDeleted, &event, actor, summary(&event), Audience::Participants);
+            let change = event_change(
+                ChangeKind::EventDeleted,
+                &event,
+                actor,
+                summary(&event),
+                Audience::Participants,
+            );
             changes::append(tx, change).await
         })?;
         self.wake_outbox();
@@ -178,7 +240,13 @@ impl Store {
     }
 }
 
-fn event_change(kind: ChangeKind, event: &Event, actor: Actor, data: Map<String, Value>, audience: Audience) -> NewChange {
+fn event_change(
+    kind: ChangeKind,
+    event: &Event,
+    actor: Actor,
+    data: Map<String, Value>,
+    audience: Audience,
+) -> NewChange {
     NewChange {
         kind,
         event_id: event.id,
@@ -203,11 +271,18 @@ async fn write_content(
     if differences.is_empty() {
         return Ok(event);
     }
-    if content.capacity.is_some_and(|capacity| capacity < event.seats_taken) {
+    if content
+        .capacity
+        .is_some_and(|capacity| capacity < event.seats_taken)
+    {
         return Err(Error::Refused(Refusal::CapacityBelowSeats));
     }
     let called_off = differences.contains_key("status") && content.status == EventStatus::Cancelled;
-    let kind = if called_off { ChangeKind::EventCancelled } else { ChangeKind::EventUpdated };
+    let kind = if called_off {
+        ChangeKind::EventCancelled
+    } else {
+        ChangeKind::EventUpdated
+    };
     event.content = content;
     event.version += 1;
     event.updated_at = now;
@@ -215,7 +290,11 @@ async fn write_content(
     let tags_changed = differences.contains_key("tags");
     let capacity_changed = differences.contains_key("capacity");
     data.insert("changes".into(), Value::Object(differences));
-    changes::append(tx, event_change(kind, &event, actor, data, Audience::Participants)).await?;
+    changes::append(
+        tx,
+        event_change(kind, &event, actor, data, Audience::Participants),
+    )
+    .await?;
     if capacity_changed {
         seating::promote(tx, &mut event).await?;
     }

@@ -41,7 +41,9 @@ pub struct Receipt<'a, T> {
 
 impl<T> std::fmt::Debug for Receipt<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Receipt").field("ticket", &self.ticket).finish_non_exhaustive()
+        f.debug_struct("Receipt")
+            .field("ticket", &self.ticket)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,12 +63,21 @@ impl<'a, T> Receipt<'a, T> {
 
 /// A ticket whose time ran out may have been taken over; then its holder's work must not happen.
 async fn keep(tx: &mut Session, ticket: &Ticket, answer: &[u8]) -> Result<(), Error> {
-    const SQL: Sql =
-        Sql::same("UPDATE idempotency_keys SET answer = $3 WHERE key_hash = $1 AND owner = $2 AND answer IS NULL");
+    const SQL: Sql = Sql::same(
+        "UPDATE idempotency_keys SET answer = $3 WHERE key_hash = $1 AND owner = $2 AND answer IS NULL",
+    );
     let kept = statement!(tx, "idempotency_keys.keep", SQL, |sql, link| {
-        query(sql).bind(&ticket.key_hash).bind(ticket.owner).bind(answer).execute(link)
+        query(sql)
+            .bind(&ticket.key_hash)
+            .bind(ticket.owner)
+            .bind(answer)
+            .execute(link)
     })?;
-    if kept == 1 { Ok(()) } else { Err(Error::Superseded) }
+    if kept == 1 {
+        Ok(())
+    } else {
+        Err(Error::Superseded)
+    }
 }
 
 #[derive(FromRow)]
@@ -83,7 +94,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn reserve(&self, key_hash: &[u8], body_hash: &[u8], lease: Duration, ttl: Duration) -> Result<Reservation, Error> {
+    pub async fn reserve(
+        &self,
+        key_hash: &[u8],
+        body_hash: &[u8],
+        lease: Duration,
+        ttl: Duration,
+    ) -> Result<Reservation, Error> {
         const INSERT: Sql = Sql::same(
             "INSERT INTO idempotency_keys (key_hash, body_hash, owner, created_at, lease_until, expires_at) \
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (key_hash) DO NOTHING",
@@ -98,8 +115,12 @@ impl Store {
         transaction!(self, "idempotency.reserve", |tx| {
             let now = self.clock().now();
             let owner = new_id();
-            let ticket = Ticket { key_hash: key_hash.to_vec(), owner };
-            let (lease_until, expires_at) = (Timestamp(later(now, lease)), Timestamp(later(now, ttl)));
+            let ticket = Ticket {
+                key_hash: key_hash.to_vec(),
+                owner,
+            };
+            let (lease_until, expires_at) =
+                (Timestamp(later(now, lease)), Timestamp(later(now, ttl)));
             let inserted = statement!(tx, "idempotency_keys.insert", INSERT, |sql, link| {
                 query(sql)
                     .bind(key_hash)
@@ -114,10 +135,14 @@ impl Store {
                 return Ok(Reservation::New(ticket));
             }
             let found = statement!(tx, "idempotency_keys.find", FIND, |sql, link| {
-                query_as::<_, KeyRow>(sql).bind(key_hash).fetch_optional(link)
+                query_as::<_, KeyRow>(sql)
+                    .bind(key_hash)
+                    .fetch_optional(link)
             })?;
             // Released between the two statements: the client may ask again.
-            let Some(row) = found else { return Ok(Reservation::Running) };
+            let Some(row) = found else {
+                return Ok(Reservation::Running);
+            };
             if row.expires_at.0 > now {
                 if row.body_hash != body_hash {
                     return Ok(Reservation::Mismatch);
@@ -140,7 +165,11 @@ impl Store {
                     .bind(row.owner)
                     .execute(link)
             })?;
-            Ok(if taken == 1 { Reservation::New(ticket) } else { Reservation::Running })
+            Ok(if taken == 1 {
+                Reservation::New(ticket)
+            } else {
+                Reservation::Running
+            })
         })
     }
 
@@ -149,7 +178,8 @@ impl Store {
     /// # Errors
     /// [`Error::Superseded`] when another attempt has taken the key over.
     pub async fn keep_answer(&self, ticket: &Ticket, answer: &[u8]) -> Result<(), Error> {
-        transaction!(self, "idempotency.keep", |tx| keep(tx, ticket, answer).await)
+        transaction!(self, "idempotency.keep", |tx| keep(tx, ticket, answer)
+            .await)
     }
 
     /// Gives a key back without an answer, unless there is one.
@@ -157,10 +187,15 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn release(&self, ticket: &Ticket) -> Result<(), Error> {
-        const SQL: Sql = Sql::same("DELETE FROM idempotency_keys WHERE key_hash = $1 AND owner = $2 AND answer IS NULL");
+        const SQL: Sql = Sql::same(
+            "DELETE FROM idempotency_keys WHERE key_hash = $1 AND owner = $2 AND answer IS NULL",
+        );
         transaction!(self, "idempotency.release", |tx| {
             statement!(tx, "idempotency_keys.release", SQL, |sql, link| {
-                query(sql).bind(&ticket.key_hash).bind(ticket.owner).execute(link)
+                query(sql)
+                    .bind(&ticket.key_hash)
+                    .bind(ticket.owner)
+                    .execute(link)
             })
             .map(drop)
         })
@@ -177,7 +212,9 @@ impl Store {
         );
         transaction!(self, "idempotency.sweep", |tx| {
             let now = Timestamp(self.clock().now());
-            statement!(tx, "idempotency_keys.sweep", SQL, |sql, link| query(sql).bind(now).execute(link))
+            statement!(tx, "idempotency_keys.sweep", SQL, |sql, link| query(sql)
+                .bind(now)
+                .execute(link))
         })
     }
 }

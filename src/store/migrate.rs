@@ -19,7 +19,11 @@ pub struct SchemaVersion {
 }
 
 fn last(migrator: &Migrator) -> i64 {
-    migrator.iter().map(|migration| migration.version).max().unwrap_or(0)
+    migrator
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0)
 }
 
 impl Store {
@@ -54,15 +58,24 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn schema_version(&self) -> Result<SchemaVersion, Error> {
-        const SQL: &str = "SELECT CAST(COALESCE(MAX(version), 0) AS BIGINT) FROM _sqlx_migrations WHERE success";
+        const SQL: &str =
+            "SELECT CAST(COALESCE(MAX(version), 0) AS BIGINT) FROM _sqlx_migrations WHERE success";
         let (known, applied) = match &self.inner.pools {
-            Pools::Postgres(pool) => (last(&POSTGRES), sqlx::query_scalar(SQL).fetch_one(pool).await),
-            Pools::Sqlite { readers, .. } => (last(&SQLITE), sqlx::query_scalar(SQL).fetch_one(readers).await),
+            Pools::Postgres(pool) => (
+                last(&POSTGRES),
+                sqlx::query_scalar(SQL).fetch_one(pool).await,
+            ),
+            Pools::Sqlite { readers, .. } => (
+                last(&SQLITE),
+                sqlx::query_scalar(SQL).fetch_one(readers).await,
+            ),
         };
         match applied {
             Ok(applied) => Ok(SchemaVersion { known, applied }),
             // No such table: nothing was ever applied.
-            Err(sqlx::Error::Database(failure)) if matches!(failure.code().as_deref(), Some("42P01" | "1")) => {
+            Err(sqlx::Error::Database(failure))
+                if matches!(failure.code().as_deref(), Some("42P01" | "1")) =>
+            {
                 Ok(SchemaVersion { known, applied: 0 })
             }
             Err(failure) => Err(failure.into()),
@@ -92,5 +105,7 @@ async fn lock_file(database: &Path) -> Result<std::fs::File, Error> {
         Ok(file)
     };
     let taken = tokio::task::spawn_blocking(take).await;
-    taken.map_err(|failure| Error::Corrupt(failure.to_string()))?.map_err(|failure: std::io::Error| Error::Unavailable(failure.into()))
+    taken
+        .map_err(|failure| Error::Corrupt(failure.to_string()))?
+        .map_err(|failure: std::io::Error| Error::Unavailable(failure.into()))
 }

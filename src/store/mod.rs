@@ -70,7 +70,9 @@ pub struct Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("engine", &self.engine()).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("engine", &self.engine())
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,18 +89,29 @@ impl Store {
         let pools = if settings.is_sqlite() {
             let file = settings.sqlite_file()?;
             if let Some(folder) = file.parent() {
-                std::fs::create_dir_all(folder).map_err(|failure| Error::Unavailable(failure.into()))?;
+                std::fs::create_dir_all(folder)
+                    .map_err(|failure| Error::Unavailable(failure.into()))?;
             }
             // The writer first: it makes the file and sets the journal's mode.
             let writer = Writer::new(open::sqlite_writer(&settings).await?);
             spawn(Box::pin(writer.clone().run_committer()));
-            Pools::Sqlite { readers: open::sqlite_readers(&settings)?, writer }
+            Pools::Sqlite {
+                readers: open::sqlite_readers(&settings)?,
+                writer,
+            }
         } else {
             Pools::Postgres(open::postgres(&settings)?)
         };
         let limit = settings.startup_timeout;
-        let inner = Inner { pools, settings, clock, outbox: tokio::sync::Notify::new() };
-        let store = Self { inner: Arc::new(inner) };
+        let inner = Inner {
+            pools,
+            settings,
+            clock,
+            outbox: tokio::sync::Notify::new(),
+        };
+        let store = Self {
+            inner: Arc::new(inner),
+        };
         open::wait(limit, || store.ping()).await?;
         Ok(store)
     }
@@ -133,7 +146,9 @@ impl Store {
     pub async fn ping(&self) -> Result<(), Error> {
         let mut session = self.acquire().await?;
         let sql = engine::Sql::same("SELECT 1");
-        engine::statement!(&mut session, "ping", sql, |sql, link| sqlx::query(sql).execute(link)).map(drop)
+        engine::statement!(&mut session, "ping", sql, |sql, link| sqlx::query(sql)
+            .execute(link))
+        .map(drop)
     }
 
     /// Finishes what was begun and closes every connection.
@@ -191,10 +206,16 @@ impl Store {
             Pools::Postgres(pool) => {
                 let connection = self.timed(async { Ok(pool.acquire().await?) }).await?;
                 let timing = engine::Timing::start(Engine::Postgres, "BEGIN", name);
-                let begun = sqlx::Transaction::begin(sqlx::pool::MaybePoolConnection::PoolConnection(connection), None).await;
+                let begun = sqlx::Transaction::begin(
+                    sqlx::pool::MaybePoolConnection::PoolConnection(connection),
+                    None,
+                )
+                .await;
                 Ok(Session::PostgresWrite(timing.finish(begun)?))
             }
-            Pools::Sqlite { writer, .. } => Ok(Session::SqliteWrite(self.timed(writer.turn()).await?)),
+            Pools::Sqlite { writer, .. } => {
+                Ok(Session::SqliteWrite(self.timed(writer.turn()).await?))
+            }
         }
     }
 }

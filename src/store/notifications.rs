@@ -94,14 +94,23 @@ impl Store {
             })
         })?;
         let items = rows.into_iter().map(Notification::from).collect();
-        Ok(Page::from_items(items, page.limit, |notification: &Notification| notification.id))
+        Ok(Page::from_items(
+            items,
+            page.limit,
+            |notification: &Notification| notification.id,
+        ))
     }
 
     /// Marks a notification as read; the first time counts.
     ///
     /// # Errors
     /// [`Error::NotFound`] when the recipient has no such notification.
-    pub async fn read_notification(&self, recipient: Uuid, id: Uuid, receipt: &Receipt<'_, ()>) -> Result<(), Error> {
+    pub async fn read_notification(
+        &self,
+        recipient: Uuid,
+        id: Uuid,
+        receipt: &Receipt<'_, ()>,
+    ) -> Result<(), Error> {
         const SQL: Sql = Sql::same(
             "UPDATE notifications SET read_at = COALESCE(read_at, $3) WHERE id = $1 AND recipient_id = $2",
         );
@@ -121,8 +130,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn read_all_notifications(&self, recipient: Uuid, receipt: &Receipt<'_, ()>) -> Result<(), Error> {
-        const SQL: Sql = Sql::same("UPDATE notifications SET read_at = $2 WHERE recipient_id = $1 AND read_at IS NULL");
+    pub async fn read_all_notifications(
+        &self,
+        recipient: Uuid,
+        receipt: &Receipt<'_, ()>,
+    ) -> Result<(), Error> {
+        const SQL: Sql = Sql::same(
+            "UPDATE notifications SET read_at = $2 WHERE recipient_id = $1 AND read_at IS NULL",
+        );
         transaction!(self, "notifications.read_all", |tx| {
             let now = Timestamp(self.clock().now());
             statement!(tx, "notifications.mark_all_read", SQL, |sql, link| {

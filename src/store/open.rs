@@ -44,7 +44,9 @@ pub struct Settings {
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The URL may hold a password.
-        f.debug_struct("Settings").field("max_connections", &self.max_connections).finish_non_exhaustive()
+        f.debug_struct("Settings")
+            .field("max_connections", &self.max_connections)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,7 +57,9 @@ impl Settings {
     }
 
     pub(super) fn sqlite_file(&self) -> Result<PathBuf, Error> {
-        Ok(SqliteConnectOptions::from_str(&self.url)?.get_filename().to_owned())
+        Ok(SqliteConnectOptions::from_str(&self.url)?
+            .get_filename()
+            .to_owned())
     }
 
     fn sqlite(&self) -> Result<SqliteConnectOptions, Error> {
@@ -75,7 +79,9 @@ impl Settings {
     }
 
     fn postgres(&self) -> Result<PgConnectOptions, Error> {
-        Ok(PgConnectOptions::from_str(&self.url)?.application_name("convoke").disable_statement_logging())
+        Ok(PgConnectOptions::from_str(&self.url)?
+            .application_name("convoke")
+            .disable_statement_logging())
     }
 }
 
@@ -83,7 +89,9 @@ impl Settings {
 /// alive would cost a round trip a request.
 pub(super) fn postgres(settings: &Settings) -> Result<PgPool, Error> {
     let timeout = settings.statement_timeout.as_millis().to_string();
-    let options = settings.postgres()?.options([("statement_timeout", timeout)]);
+    let options = settings
+        .postgres()?
+        .options([("statement_timeout", timeout)]);
     Ok(PgPoolOptions::new()
         .min_connections(settings.min_connections)
         .max_connections(settings.max_connections)
@@ -95,7 +103,10 @@ pub(super) fn postgres(settings: &Settings) -> Result<PgPool, Error> {
 }
 
 pub(super) async fn postgres_migrator(settings: &Settings) -> Result<PgPool, Error> {
-    Ok(PgPoolOptions::new().max_connections(1).connect_with(settings.postgres()?).await?)
+    Ok(PgPoolOptions::new()
+        .max_connections(1)
+        .connect_with(settings.postgres()?)
+        .await?)
 }
 
 pub(super) fn sqlite_readers(settings: &Settings) -> Result<SqlitePool, Error> {
@@ -111,11 +122,17 @@ pub(super) async fn sqlite_writer(settings: &Settings) -> Result<SqliteConnectio
 }
 
 pub(super) async fn sqlite_migrator(settings: &Settings) -> Result<SqlitePool, Error> {
-    Ok(SqlitePoolOptions::new().max_connections(1).connect_with(settings.sqlite()?).await?)
+    Ok(SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(settings.sqlite()?)
+        .await?)
 }
 
 /// Calls `probe` until it succeeds or `limit` has passed.
-pub(super) async fn wait<F: Future<Output = Result<(), Error>>>(limit: Duration, mut probe: impl FnMut() -> F) -> Result<(), Error> {
+pub(super) async fn wait<F: Future<Output = Result<(), Error>>>(
+    limit: Duration,
+    mut probe: impl FnMut() -> F,
+) -> Result<(), Error> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(50);
     loop {

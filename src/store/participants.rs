@@ -97,9 +97,16 @@ const FIND: Sql = Sql::same(
      FROM participants WHERE event_id = $1 AND user_id = $2",
 );
 
-async fn find(session: &mut Session, event_id: Uuid, user_id: Uuid) -> Result<Option<Participant>, Error> {
+async fn find(
+    session: &mut Session,
+    event_id: Uuid,
+    user_id: Uuid,
+) -> Result<Option<Participant>, Error> {
     let row = statement!(session, "participants.find", FIND, |sql, link| {
-        query_as::<_, ParticipantRow>(sql).bind(event_id).bind(user_id).fetch_optional(link)
+        query_as::<_, ParticipantRow>(sql)
+            .bind(event_id)
+            .bind(user_id)
+            .fetch_optional(link)
     })?;
     Ok(row.map(Participant::from))
 }
@@ -137,15 +144,25 @@ async fn resolve(session: &mut Session, invitee: &Invitee) -> Result<Option<Uuid
     const BY_EMAIL: Sql = Sql::same("SELECT id FROM users WHERE email_key = $1");
     match invitee {
         Invitee::User(id) => statement!(session, "users.exists", BY_ID, |sql, link| {
-            sqlx::query_scalar::<_, Uuid>(sql).bind(*id).fetch_optional(link)
+            sqlx::query_scalar::<_, Uuid>(sql)
+                .bind(*id)
+                .fetch_optional(link)
         }),
         Invitee::Email(email) => statement!(session, "users.id_by_email", BY_EMAIL, |sql, link| {
-            sqlx::query_scalar::<_, Uuid>(sql).bind(normal_email(email)).fetch_optional(link)
+            sqlx::query_scalar::<_, Uuid>(sql)
+                .bind(normal_email(email))
+                .fetch_optional(link)
         }),
     }
 }
 
-fn change(kind: ChangeKind, event: &Event, actor: Actor, participant: &Participant, data: Map<String, Value>) -> NewChange {
+fn change(
+    kind: ChangeKind,
+    event: &Event,
+    actor: Actor,
+    participant: &Participant,
+    data: Map<String, Value>,
+) -> NewChange {
     let told = match kind {
         ChangeKind::ParticipantInvited => Some(participant.user_id),
         ChangeKind::ParticipantStatusChanged => Some(event.organizer_id),
@@ -160,7 +177,9 @@ fn change(kind: ChangeKind, event: &Event, actor: Actor, participant: &Participa
         data: Value::Object(data),
         at: participant.updated_at,
         // Nobody is told what they did themselves.
-        audience: told.filter(|told| *told != actor.user_id).map_or(Audience::Nobody, Audience::Person),
+        audience: told
+            .filter(|told| *told != actor.user_id)
+            .map_or(Audience::Nobody, Audience::Person),
     }
 }
 
@@ -169,7 +188,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn participants(&self, event_id: Uuid, page: &PageRequest<Uuid>) -> Result<Page<Participant, Uuid>, Error> {
+    pub async fn participants(
+        &self,
+        event_id: Uuid,
+        page: &PageRequest<Uuid>,
+    ) -> Result<Page<Participant, Uuid>, Error> {
         const SQL: Sql = Sql::same(
             "SELECT event_id, user_id, role, status, admission, place, comment, responded_at, version, created_at, \
              updated_at FROM participants WHERE event_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
@@ -184,7 +207,11 @@ impl Store {
             })
         })?;
         let items = rows.into_iter().map(Participant::from).collect();
-        Ok(Page::from_items(items, page.limit, |participant: &Participant| participant.user_id))
+        Ok(Page::from_items(
+            items,
+            page.limit,
+            |participant: &Participant| participant.user_id,
+        ))
     }
 
     /// One participant. The caller must have been shown the event.
@@ -217,10 +244,17 @@ impl Store {
             let mut invited: Vec<Participant> = Vec::with_capacity(invitations.len());
             for invitation in invitations {
                 let Some(user_id) = resolve(tx, &invitation.invitee).await? else {
-                    faults.add(&invitation.pointer, "unknown_user", "no account with this id or address");
+                    faults.add(
+                        &invitation.pointer,
+                        "unknown_user",
+                        "no account with this id or address",
+                    );
                     continue;
                 };
-                if invited.iter().any(|participant| participant.user_id == user_id) {
+                if invited
+                    .iter()
+                    .any(|participant| participant.user_id == user_id)
+                {
                     faults.add(&invitation.pointer, "duplicate", "each person once");
                     continue;
                 }
@@ -247,7 +281,17 @@ impl Store {
                 save(tx, participant).await?;
                 let mut data = events::summary(&event);
                 data.insert("role".into(), json!(participant.role));
-                changes::append(tx, change(ChangeKind::ParticipantInvited, &event, actor, participant, data)).await?;
+                changes::append(
+                    tx,
+                    change(
+                        ChangeKind::ParticipantInvited,
+                        &event,
+                        actor,
+                        participant,
+                        data,
+                    ),
+                )
+                .await?;
             }
             receipt.keep(tx, &invited).await?;
             Ok(invited)
@@ -319,7 +363,17 @@ impl Store {
             })?;
             let mut data = events::summary(&event);
             data.insert("status".into(), json!(participant.status));
-            changes::append(tx, change(ChangeKind::ParticipantRemoved, &event, actor, &participant, data)).await?;
+            changes::append(
+                tx,
+                change(
+                    ChangeKind::ParticipantRemoved,
+                    &event,
+                    actor,
+                    &participant,
+                    data,
+                ),
+            )
+            .await?;
             if participant.hold == Hold::Seat {
                 release_seat(tx, &mut event, now).await?;
             }
@@ -340,7 +394,11 @@ pub struct Answered {
 }
 
 /// Gives the seat back, to the first who waits if there is one, and writes the event.
-async fn release_seat(tx: &mut Session, event: &mut Event, now: jiff::Timestamp) -> Result<(), Error> {
+async fn release_seat(
+    tx: &mut Session,
+    event: &mut Event,
+    now: jiff::Timestamp,
+) -> Result<(), Error> {
     let taken = event.seats_taken;
     let mut seats = event.seats();
     seats.release(Hold::Seat);
@@ -349,7 +407,12 @@ async fn release_seat(tx: &mut Session, event: &mut Event, now: jiff::Timestamp)
 }
 
 /// Promotes, then writes the event's seats; its version grows when what is shown of it changed.
-async fn write_seats(tx: &mut Session, event: &mut Event, shown: i64, now: jiff::Timestamp) -> Result<(), Error> {
+async fn write_seats(
+    tx: &mut Session,
+    event: &mut Event,
+    shown: i64,
+    now: jiff::Timestamp,
+) -> Result<(), Error> {
     event.updated_at = now;
     if event.seats_taken < shown {
         seating::promote(tx, event).await?;
@@ -389,7 +452,9 @@ async fn record_answer(
     let (shown, next_place) = (event.seats_taken, event.next_place);
     let mut seats = event.seats();
     if answer.status == ParticipantStatus::Accepted {
-        after.hold = seats.ask(before.hold).map_err(|Full| Error::Refused(Refusal::CapacityExceeded))?;
+        after.hold = seats
+            .ask(before.hold)
+            .map_err(|Full| Error::Refused(Refusal::CapacityExceeded))?;
     } else {
         seats.release(before.hold);
         after.hold = Hold::Nothing;
@@ -410,12 +475,33 @@ async fn record_answer(
 
     event.updated_at = now;
     let mut data = events::summary(event);
-    data.insert("status".into(), json!({ "from": before.status, "to": after.status }));
+    data.insert(
+        "status".into(),
+        json!({ "from": before.status, "to": after.status }),
+    );
     data.insert("comment".into(), json!(after.comment));
-    changes::append(tx, change(ChangeKind::ParticipantStatusChanged, event, actor, &after, data)).await?;
+    changes::append(
+        tx,
+        change(
+            ChangeKind::ParticipantStatusChanged,
+            event,
+            actor,
+            &after,
+            data,
+        ),
+    )
+    .await?;
     if answered.admission {
         let from_to = (before.hold.admission(), after.hold.admission());
-        seating::admission_changed(tx, event, actor.user_id, after.version, Some(actor.user_id), from_to).await?;
+        seating::admission_changed(
+            tx,
+            event,
+            actor.user_id,
+            after.version,
+            Some(actor.user_id),
+            from_to,
+        )
+        .await?;
     }
     if event.seats_taken != shown || event.next_place != next_place {
         write_seats(tx, event, shown, now).await?;

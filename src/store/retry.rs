@@ -20,12 +20,18 @@ pub(super) struct Retry {
 
 impl Retry {
     pub(super) fn new(engine: Engine, attempts: u32) -> Self {
-        Self { engine, left: attempts.saturating_sub(1), pause: FIRST }
+        Self {
+            engine,
+            left: attempts.saturating_sub(1),
+            pause: FIRST,
+        }
     }
 
     /// Whether to try again after this failure; waits before it says yes.
     pub(super) async fn again(&mut self, failure: &Error) -> bool {
-        let Some(reason) = failure.retry_reason() else { return false };
+        let Some(reason) = failure.retry_reason() else {
+            return false;
+        };
         if self.left == 0 {
             return false;
         }

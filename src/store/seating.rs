@@ -37,19 +37,43 @@ pub(super) async fn promote(session: &mut Session, event: &mut Event) -> Result<
     if free == 0 {
         return Ok(());
     }
-    let waiting = statement!(session, "participants.first_waiting", WAITING, |sql, link| {
-        query_as::<_, Waiting>(sql).bind(event.id).bind(free).fetch_all(link)
-    })?;
+    let waiting = statement!(
+        session,
+        "participants.first_waiting",
+        WAITING,
+        |sql, link| {
+            query_as::<_, Waiting>(sql)
+                .bind(event.id)
+                .bind(free)
+                .fetch_all(link)
+        }
+    )?;
     let promoted = seats.promote(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
-    debug_assert_eq!(usize::try_from(promoted), Ok(waiting.len()), "no more were asked for than are free");
+    debug_assert_eq!(
+        usize::try_from(promoted),
+        Ok(waiting.len()),
+        "no more were asked for than are free"
+    );
     event.seats_taken = seats.taken;
     for person in waiting {
         let now = Timestamp(event.updated_at);
         statement!(session, "participants.promote", PROMOTE, |sql, link| {
-            query(sql).bind(event.id).bind(person.user_id).bind(now).execute(link)
+            query(sql)
+                .bind(event.id)
+                .bind(person.user_id)
+                .bind(now)
+                .execute(link)
         })?;
         let from_to = (Admission::Waitlisted, Admission::Confirmed);
-        admission_changed(session, event, person.user_id, person.version + 1, None, from_to).await?;
+        admission_changed(
+            session,
+            event,
+            person.user_id,
+            person.version + 1,
+            None,
+            from_to,
+        )
+        .await?;
     }
     Ok(())
 }

@@ -47,7 +47,9 @@ async fn lock(session: &mut Session, hash: &[u8]) -> Result<Option<TokenRow>, Er
          JOIN token_families f ON f.id = t.family_id WHERE t.token_hash = $1",
     );
     let family = statement!(session, "token_families.lock", FAMILY, |sql, link| {
-        sqlx::query_scalar::<_, Uuid>(sql).bind(hash).fetch_optional(link)
+        sqlx::query_scalar::<_, Uuid>(sql)
+            .bind(hash)
+            .fetch_optional(link)
     })?;
     if family.is_none() {
         return Ok(None);
@@ -57,17 +59,30 @@ async fn lock(session: &mut Session, hash: &[u8]) -> Result<Option<TokenRow>, Er
     })
 }
 
-async fn insert(session: &mut Session, hash: &[u8], family: Uuid, now: jiff::Timestamp, ttl: Duration) -> Result<(), Error> {
-    const SQL: Sql =
-        Sql::same("INSERT INTO refresh_tokens (token_hash, family_id, created_at, expires_at) VALUES ($1, $2, $3, $4)");
+async fn insert(
+    session: &mut Session,
+    hash: &[u8],
+    family: Uuid,
+    now: jiff::Timestamp,
+    ttl: Duration,
+) -> Result<(), Error> {
+    const SQL: Sql = Sql::same(
+        "INSERT INTO refresh_tokens (token_hash, family_id, created_at, expires_at) VALUES ($1, $2, $3, $4)",
+    );
     statement!(session, "refresh_tokens.insert", SQL, |sql, link| {
-        query(sql).bind(hash).bind(family).bind(Timestamp(now)).bind(Timestamp(later(now, ttl))).execute(link)
+        query(sql)
+            .bind(hash)
+            .bind(family)
+            .bind(Timestamp(now))
+            .bind(Timestamp(later(now, ttl)))
+            .execute(link)
     })?;
     Ok(())
 }
 
 async fn revoke(session: &mut Session, family: Uuid, now: jiff::Timestamp) -> Result<(), Error> {
-    const SQL: Sql = Sql::same("UPDATE token_families SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL");
+    const SQL: Sql =
+        Sql::same("UPDATE token_families SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL");
     statement!(session, "token_families.revoke", SQL, |sql, link| {
         query(sql).bind(family).bind(Timestamp(now)).execute(link)
     })?;
@@ -79,13 +94,23 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn open_session(&self, user_id: Uuid, hash: &[u8], ttl: Duration) -> Result<(), Error> {
-        const SQL: Sql = Sql::same("INSERT INTO token_families (id, user_id, created_at) VALUES ($1, $2, $3)");
+    pub async fn open_session(
+        &self,
+        user_id: Uuid,
+        hash: &[u8],
+        ttl: Duration,
+    ) -> Result<(), Error> {
+        const SQL: Sql =
+            Sql::same("INSERT INTO token_families (id, user_id, created_at) VALUES ($1, $2, $3)");
         transaction!(self, "sessions.open", |tx| {
             let now = self.clock().now();
             let family = new_id();
             statement!(tx, "token_families.insert", SQL, |sql, link| {
-                query(sql).bind(family).bind(user_id).bind(Timestamp(now)).execute(link)
+                query(sql)
+                    .bind(family)
+                    .bind(user_id)
+                    .bind(Timestamp(now))
+                    .execute(link)
             })?;
             insert(tx, hash, family, now, ttl).await
         })
@@ -95,11 +120,18 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn refresh_session(&self, old: &[u8], new: &[u8], ttl: Duration) -> Result<Refreshed, Error> {
+    pub async fn refresh_session(
+        &self,
+        old: &[u8],
+        new: &[u8],
+        ttl: Duration,
+    ) -> Result<Refreshed, Error> {
         const USE: Sql = Sql::same("UPDATE refresh_tokens SET used_at = $2 WHERE token_hash = $1");
         transaction!(self, "sessions.refresh", |tx| {
             let now = self.clock().now();
-            let Some(token) = lock(tx, old).await? else { return Ok(Refreshed::Refused) };
+            let Some(token) = lock(tx, old).await? else {
+                return Ok(Refreshed::Refused);
+            };
             if token.revoked_at.is_some() || token.expires_at.0 <= now {
                 return Ok(Refreshed::Refused);
             }
@@ -107,9 +139,14 @@ impl Store {
                 revoke(tx, token.family_id, now).await?;
                 return Ok(Refreshed::Reused);
             }
-            statement!(tx, "refresh_tokens.use", USE, |sql, link| query(sql).bind(old).bind(Timestamp(now)).execute(link))?;
+            statement!(tx, "refresh_tokens.use", USE, |sql, link| query(sql)
+                .bind(old)
+                .bind(Timestamp(now))
+                .execute(link))?;
             insert(tx, new, token.family_id, now, ttl).await?;
-            Ok(Refreshed::Renewed { user_id: token.user_id })
+            Ok(Refreshed::Renewed {
+                user_id: token.user_id,
+            })
         })
     }
 
@@ -136,7 +173,9 @@ impl Store {
              (SELECT token_hash FROM refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT 1000)",
         );
         transaction!(self, "sessions.sweep", |tx| {
-            statement!(tx, "refresh_tokens.sweep", SQL, |sql, link| query(sql).bind(Timestamp(before)).execute(link))
+            statement!(tx, "refresh_tokens.sweep", SQL, |sql, link| query(sql)
+                .bind(Timestamp(before))
+                .execute(link))
         })
     }
 }

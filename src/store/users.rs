@@ -33,7 +33,9 @@ pub struct NewUser {
 
 impl std::fmt::Debug for NewUser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NewUser").field("role", &self.role).finish_non_exhaustive()
+        f.debug_struct("NewUser")
+            .field("role", &self.role)
+            .finish_non_exhaustive()
     }
 }
 
@@ -48,7 +50,9 @@ pub struct Credentials {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("user", &self.user.id).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("user", &self.user.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,7 +97,9 @@ const BY_EMAIL: Sql = Sql::same(
 
 async fn by_email(session: &mut Session, email: &str) -> Result<Option<UserRow>, Error> {
     statement!(session, "users.by_email", BY_EMAIL, |sql, link| {
-        query_as::<_, UserRow>(sql).bind(normal_email(email)).fetch_optional(link)
+        query_as::<_, UserRow>(sql)
+            .bind(normal_email(email))
+            .fetch_optional(link)
     })
 }
 
@@ -151,7 +157,11 @@ impl Store {
                     .bind(Timestamp(now))
                     .execute(link)
             })?;
-            if inserted == 0 { Err(Error::Refused(Refusal::EmailTaken)) } else { Ok(()) }
+            if inserted == 0 {
+                Err(Error::Refused(Refusal::EmailTaken))
+            } else {
+                Ok(())
+            }
         })?;
         Ok(user)
     }
@@ -162,7 +172,12 @@ impl Store {
     /// [`Error::NotFound`].
     pub async fn user(&self, id: Uuid) -> Result<User, Error> {
         let row = reading!(self, |session| {
-            statement!(session, "users.find", BY_ID, |sql, link| query_as::<_, UserRow>(sql).bind(id).fetch_optional(link))
+            statement!(session, "users.find", BY_ID, |sql, link| query_as::<
+                _,
+                UserRow,
+            >(sql)
+            .bind(id)
+            .fetch_optional(link))
         })?;
         row.map(User::from).ok_or(Error::NotFound)
     }
@@ -173,7 +188,10 @@ impl Store {
     /// When the database fails.
     pub async fn credentials(&self, email: &str) -> Result<Option<Credentials>, Error> {
         let row = reading!(self, |session| by_email(session, email).await)?;
-        Ok(row.map(|row| Credentials { password_hash: row.password_hash.clone(), user: row.into() }))
+        Ok(row.map(|row| Credentials {
+            password_hash: row.password_hash.clone(),
+            user: row.into(),
+        }))
     }
 
     /// Changes what a person says of themselves: `change` is given what is stored and returns what is wanted.
@@ -200,7 +218,8 @@ impl Store {
                 return Err(Error::Stale);
             }
             let mut after = change(&before)?;
-            if (&after.display_name, &after.time_zone) == (&before.display_name, &before.time_zone) {
+            if (&after.display_name, &after.time_zone) == (&before.display_name, &before.time_zone)
+            {
                 return Ok(before);
             }
             after.version += 1;
@@ -214,9 +233,15 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn administer_user(&self, email: &str, role: Option<Role>, disabled: Option<bool>) -> Result<User, Error> {
-        const REVOKE: Sql =
-            Sql::same("UPDATE token_families SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL");
+    pub async fn administer_user(
+        &self,
+        email: &str,
+        role: Option<Role>,
+        disabled: Option<bool>,
+    ) -> Result<User, Error> {
+        const REVOKE: Sql = Sql::same(
+            "UPDATE token_families SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL",
+        );
         transaction!(self, "users.administer", |tx| {
             let mut user: User = by_email(tx, email).await?.ok_or(Error::NotFound)?.into();
             let now = self.clock().now();

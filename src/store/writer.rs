@@ -95,8 +95,16 @@ impl State {
 
 impl Writer {
     pub(super) fn new(connection: SqliteConnection) -> Self {
-        let state = State { connection, open: false, savepoint: false, waiting: Vec::new() };
-        Self { state: Arc::new(Mutex::new(state)), wake: Arc::new(Notify::new()) }
+        let state = State {
+            connection,
+            open: false,
+            savepoint: false,
+            waiting: Vec::new(),
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            wake: Arc::new(Notify::new()),
+        }
     }
 
     /// Waits for a turn.
@@ -106,7 +114,10 @@ impl Writer {
             state.abandon(&failure).await;
             return Err(failure.into());
         }
-        Ok(Turn { state: Some(state), wake: Arc::clone(&self.wake) })
+        Ok(Turn {
+            state: Some(state),
+            wake: Arc::clone(&self.wake),
+        })
     }
 
     /// Commits what the turns wrote, for as long as the store is open.
@@ -135,7 +146,9 @@ impl Turn {
 
     /// Ends the turn and waits until it is durable.
     pub(super) async fn commit(mut self) -> Result<(), Error> {
-        let Some(mut state) = self.state.take() else { return Ok(()) };
+        let Some(mut state) = self.state.take() else {
+            return Ok(());
+        };
         if let Err(failure) = state.run("RELEASE turn").await {
             state.abandon(&failure).await;
             return Err(failure.into());
@@ -154,7 +167,9 @@ impl Turn {
 
     /// Ends the turn and undoes it.
     pub(super) async fn roll_back(mut self) {
-        let Some(mut state) = self.state.take() else { return };
+        let Some(mut state) = self.state.take() else {
+            return;
+        };
         if let Err(failure) = state.clean().await {
             state.abandon(&failure).await;
         }

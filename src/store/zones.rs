@@ -46,7 +46,9 @@ impl Store {
             "INSERT INTO meta (name, value) VALUES ('zone_rules', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         );
         let known = transaction!(self, "zones.known", |tx| {
-            statement!(tx, "meta.zone_rules", KNOWN, |sql, link| sqlx::query_scalar::<_, String>(sql).fetch_optional(link))
+            statement!(tx, "meta.zone_rules", KNOWN, |sql, link| {
+                sqlx::query_scalar::<_, String>(sql).fetch_optional(link)
+            })
         })?;
         if known.as_deref() == Some(zones_version()) {
             return Ok(0);
@@ -57,7 +59,9 @@ impl Store {
             after = last;
         }
         transaction!(self, "zones.note", |tx| {
-            statement!(tx, "meta.note_zone_rules", NOTE, |sql, link| query(sql).bind(zones_version()).execute(link))
+            statement!(tx, "meta.note_zone_rules", NOTE, |sql, link| query(sql)
+                .bind(zones_version())
+                .execute(link))
         })?;
         Ok(moved)
     }
@@ -75,12 +79,20 @@ impl Store {
         transaction!(self, "zones.follow", |tx| {
             let now = self.clock().now();
             let rows = statement!(tx, "events.zoned", SELECT, |sql, link| {
-                query_as::<_, ZonedRow>(sql).bind(after).bind(Timestamp(now)).bind(BATCH).fetch_all(link)
+                query_as::<_, ZonedRow>(sql)
+                    .bind(after)
+                    .bind(Timestamp(now))
+                    .bind(BATCH)
+                    .fetch_all(link)
             })?;
-            let Some(last) = rows.last().map(|row| row.id) else { return Ok(None) };
+            let Some(last) = rows.last().map(|row| row.id) else {
+                return Ok(None);
+            };
             let mut moved = 0;
             for row in &rows {
-                let Some((start, end)) = row.moved() else { continue };
+                let Some((start, end)) = row.moved() else {
+                    continue;
+                };
                 moved += statement!(tx, "events.move", MOVE, |sql, link| {
                     query(sql)
                         .bind(row.id)

@@ -110,7 +110,13 @@ fn a_key_is_never_written_twice() {
 
 #[tokio::test]
 async fn a_line_inside_a_request_carries_its_ids() {
-    let scope = RequestScope::new("req\"1".into(), "a".repeat(32), "b".repeat(16), true);
+    let scope = RequestScope::new(
+        "req\"1".into(),
+        "/p".into(),
+        "a".repeat(32),
+        "b".repeat(16),
+        true,
+    );
     let line = scope.run(async { json(|| tracing::info!("inside")) }).await;
     assert_eq!(line["trace_id"], "a".repeat(32));
     assert_eq!(line["span_id"], "b".repeat(16));

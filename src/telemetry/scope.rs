@@ -14,6 +14,8 @@ tokio::task_local! {
 pub struct RequestScope {
     /// The value of `x-request-id`, ours or the client's.
     pub request_id: String,
+    /// The path that was asked for, without the query.
+    pub path: String,
     /// The trace id as 32 lower-case hexadecimal digits.
     pub trace_id: String,
     /// The server span's id as 16 lower-case hexadecimal digits.
@@ -29,9 +31,16 @@ pub struct RequestScope {
 
 impl RequestScope {
     /// Makes the scope of a request from the ids that [`super::traces::server_span`] gave it.
-    pub fn new(request_id: String, trace_id: String, span_id: String, sampled: bool) -> Arc<Self> {
+    pub fn new(
+        request_id: String,
+        path: String,
+        trace_id: String,
+        span_id: String,
+        sampled: bool,
+    ) -> Arc<Self> {
         Arc::new(Self {
             request_id,
+            path,
             trace_id,
             span_id,
             sampled,
@@ -46,6 +55,11 @@ impl RequestScope {
     /// Runs a future in this scope; [`current`] answers it for as long as the future is polled.
     pub fn run<F: Future>(self: &Arc<Self>, work: F) -> impl Future<Output = F::Output> + use<F> {
         CURRENT.scope(Arc::clone(self), work)
+    }
+
+    /// Calls a function in this scope.
+    pub fn enter<T>(self: &Arc<Self>, work: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(Arc::clone(self), work)
     }
 
     /// Adds one database operation of the given duration.
@@ -116,7 +130,13 @@ mod tests {
     use super::*;
 
     fn scope() -> Arc<RequestScope> {
-        RequestScope::new("r".into(), "0".repeat(32), "0".repeat(16), false)
+        RequestScope::new(
+            "r".into(),
+            "/p".into(),
+            "0".repeat(32),
+            "0".repeat(16),
+            false,
+        )
     }
 
     #[tokio::test]

@@ -1,2 +1,3 @@
 //! it
-#[test] fn t(){}
+#[test]
+fn t() {}

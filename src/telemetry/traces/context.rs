@@ -161,7 +161,13 @@ mod tests {
 
     #[tokio::test]
     async fn inside_a_request_that_is_not_recorded_the_server_span_is_handed_on() {
-        let scope = scope::RequestScope::new("r".into(), "a".repeat(32), "b".repeat(16), false);
+        let scope = scope::RequestScope::new(
+            "r".into(),
+            "/p".into(),
+            "a".repeat(32),
+            "b".repeat(16),
+            false,
+        );
         let handed_on = scope.run(async { current_traceparent() }).await.unwrap();
         assert_eq!(
             handed_on,

@@ -1,0 +1,326 @@
+//! Events as JSON, in and out.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{extract::fit_json, reply::Reply};
+use crate::domain::{
+    event::{Event, EventContent, EventStatus, Visibility},
+    fault::{Fault, Faults},
+    patch::merge,
+    when::{Period, When, parse_date, parse_date_time, zone},
+};
+
+/// One end of an event: a civil time in a zone, or a date.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = When)]
+pub(crate) struct WhenBody {
+    /// What the clock on the wall shows.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    date_time: Option<String>,
+    /// Where the wall is: an IANA zone name.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    time_zone: Option<String>,
+    /// A whole day.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    date: Option<String>,
+}
+
+/// A field that may be left out but not null.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+impl WhenBody {
+    fn of(when: &When) -> Self {
+        match when {
+            When::Zoned { zone, .. } => Self {
+                date_time: Some(when.local_text()),
+                time_zone: Some(zone.clone()),
+                date: None,
+            },
+            When::Day(_) => Self {
+                date: Some(when.local_text()),
+                ..Self::default()
+            },
+        }
+    }
+
+    fn read(self, faults: &mut Faults, at: &str) -> Option<When> {
+        match self {
+            Self {
+                date_time: Some(local),
+                time_zone: Some(name),
+                date: None,
+            } => {
+                let parsed = parse_date_time(&local);
+                if parsed.is_none() {
+                    faults.add(
+                        &format!("{at}/date_time"),
+                        "invalid_date_time",
+                        "like 2026-12-01T18:00:00, without an offset",
+                    );
+                }
+                if zone(&name).is_none() {
+                    faults.add(
+                        &format!("{at}/time_zone"),
+                        "unknown_time_zone",
+                        "an IANA time zone name such as Europe/Berlin",
+                    );
+                    return None;
+                }
+                Some(When::Zoned {
+                    local: parsed?,
+                    zone: name,
+                })
+            }
+            Self {
+                date_time: None,
+                time_zone: None,
+                date: Some(date),
+            } => {
+                let parsed = parse_date(&date);
+                if parsed.is_none() {
+                    faults.add(&format!("{at}/date"), "invalid_date", "like 2026-12-01");
+                }
+                parsed.map(When::Day)
+            }
+            _ => {
+                faults.add(
+                    at,
+                    "invalid_time",
+                    "either date_time and time_zone, or date",
+                );
+                None
+            }
+        }
+    }
+}
+
+/// What an organizer writes of an event.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventInput {
+    /// What it is called.
+    #[schema(example = "Harvest supper")]
+    title: String,
+    /// What it is about.
+    #[serde(default)]
+    description: Option<String>,
+    /// Where it is.
+    #[serde(default)]
+    location: Option<String>,
+    /// The first moment.
+    start: WhenBody,
+    /// The first moment after it; of the same kind as the start, and later.
+    end: WhenBody,
+    /// Number of seats; null for no limit.
+    #[serde(default)]
+    capacity: Option<i64>,
+    /// Whether people may wait for a seat; true unless said otherwise.
+    #[serde(default)]
+    waitlist_enabled: Option<bool>,
+    /// Who sees it; private unless said otherwise.
+    #[serde(default)]
+    visibility: Option<Visibility>,
+    /// How far the plans are; confirmed unless said otherwise.
+    #[serde(default)]
+    status: Option<EventStatus>,
+    /// Words to find it by.
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+    /// Whatever the client wants to keep with it.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Map<String, Value>>,
+}
+
+impl EventInput {
+    /// The content, if nothing is wrong with it.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub(super) fn read(self) -> Result<EventContent, Vec<Fault>> {
+        let mut faults = Faults::default();
+        let start = self.start.read(&mut faults, "/start");
+        let end = self.end.read(&mut faults, "/end");
+        let period = start
+            .zip(end)
+            .and_then(|(start, end)| Period::new(&mut faults, start, end));
+        // Checked even when the times are wrong, so that every fault is named at once.
+        let epoch = jiff::Timestamp::UNIX_EPOCH;
+        let day = When::Day(jiff::civil::Date::ZERO);
+        let period = period.unwrap_or(Period {
+            start: day.clone(),
+            end: day,
+            start_utc: epoch,
+            end_utc: epoch,
+        });
+        let content = EventContent {
+            title: self.title,
+            description: self.description.unwrap_or_default(),
+            location: self.location.unwrap_or_default(),
+            period,
+            capacity: self.capacity,
+            waitlist_enabled: self.waitlist_enabled.unwrap_or(true),
+            visibility: self.visibility.unwrap_or_default(),
+            status: self.status.unwrap_or_default(),
+            tags: self.tags.unwrap_or_default(),
+            metadata: self.metadata.unwrap_or_default(),
+        };
+        content.check(&mut faults);
+        faults.or(content)
+    }
+
+    fn of(content: &EventContent) -> Self {
+        Self {
+            title: content.title.clone(),
+            description: Some(content.description.clone()),
+            location: Some(content.location.clone()),
+            start: WhenBody::of(&content.period.start),
+            end: WhenBody::of(&content.period.end),
+            capacity: content.capacity,
+            waitlist_enabled: Some(content.waitlist_enabled),
+            visibility: Some(content.visibility),
+            status: Some(content.status),
+            tags: Some(content.tags.clone()),
+            metadata: Some(content.metadata.clone()),
+        }
+    }
+}
+
+/// The content that a merge patch makes of what is stored.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn patched(content: &EventContent, patch: &Value) -> Result<EventContent, Vec<Fault>> {
+    if !patch.is_object() {
+        let mut faults = Faults::default();
+        faults.add("", "invalid_type", "an object");
+        return Err(faults.into_vec());
+    }
+    let mut value = serde_json::to_value(EventInput::of(content)).unwrap_or_default();
+    // A change of kind, from a time to a date or back, would leave the other kind's fields behind.
+    for end in ["start", "end"] {
+        let kinds = |v: &Value| {
+            (
+                v.get("date").is_some_and(|d| !d.is_null()),
+                v.get("date_time").is_some_and(|d| !d.is_null()),
+            )
+        };
+        match patch.get(end).map(kinds) {
+            Some((true, false)) => drop(
+                value[end]
+                    .as_object_mut()
+                    .map(|o| o.retain(|name, _| name == "date")),
+            ),
+            Some((false, true)) => drop(value[end].as_object_mut().map(|o| o.remove("date"))),
+            _ => {}
+        }
+    }
+    merge(&mut value, patch);
+    fit_json::<EventInput>(value)?.read()
+}
+
+/// An event.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
+pub(crate) struct EventBody {
+    /// UUIDv7.
+    id: Uuid,
+    /// iCalendar `UID`; never changes.
+    uid: String,
+    /// The user who made it.
+    organizer_id: Uuid,
+    /// What it is called.
+    #[schema(example = "Harvest supper")]
+    title: String,
+    /// What it is about.
+    description: String,
+    /// Where it is.
+    location: String,
+    /// The first moment.
+    start: WhenBody,
+    /// The first moment after it.
+    end: WhenBody,
+    /// The start as an instant, by the zone's present rules; midnight UTC for a date.
+    #[schema(value_type = String, format = DateTime)]
+    start_utc: jiff::Timestamp,
+    /// The end as an instant.
+    #[schema(value_type = String, format = DateTime)]
+    end_utc: jiff::Timestamp,
+    /// Number of seats; null for no limit.
+    #[schema(required = true)]
+    capacity: Option<i64>,
+    /// Number of seats taken.
+    #[schema(minimum = 0)]
+    seats_taken: i64,
+    /// Whether people may wait for a seat.
+    waitlist_enabled: bool,
+    /// Who sees it.
+    visibility: Visibility,
+    /// How far the plans are.
+    status: EventStatus,
+    /// Words to find it by.
+    tags: Vec<String>,
+    /// Whatever the client keeps with it.
+    #[schema(value_type = Object)]
+    metadata: Map<String, Value>,
+    /// Grows by one with each change of what is shown here.
+    #[schema(minimum = 1)]
+    version: i64,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: jiff::Timestamp,
+    /// When what is shown here last changed.
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: jiff::Timestamp,
+}
+
+impl From<&Event> for EventBody {
+    fn from(event: &Event) -> Self {
+        let content = &event.content;
+        Self {
+            id: event.id,
+            uid: event.uid.clone(),
+            organizer_id: event.organizer_id,
+            title: content.title.clone(),
+            description: content.description.clone(),
+            location: content.location.clone(),
+            start: WhenBody::of(&content.period.start),
+            end: WhenBody::of(&content.period.end),
+            start_utc: content.period.start_utc,
+            end_utc: content.period.end_utc,
+            capacity: content.capacity,
+            seats_taken: event.seats_taken,
+            waitlist_enabled: content.waitlist_enabled,
+            visibility: content.visibility,
+            status: content.status,
+            tags: content.tags.clone(),
+            metadata: content.metadata.clone(),
+            version: event.version,
+            created_at: event.created_at,
+            updated_at: event.updated_at,
+        }
+    }
+}
+
+/// The event as an answer, with its validators.
+pub(super) fn reply(status: http::StatusCode, event: &Event) -> Reply {
+    Reply::json(status, &EventBody::from(event)).with_state(&event.tag(), event.updated_at)
+}

@@ -1,0 +1,65 @@
+//! What protects the service from its requests: a bound on those in flight, a deadline, a largest body.
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::header;
+use http_body_util::Limited;
+
+use crate::{
+    api::{Api, problem::Problem, problem_types as types},
+    telemetry::instruments::requests,
+};
+
+/// Answers 503 at once when as many requests are in flight as may be: to queue them would only make all of them late.
+pub(crate) async fn bound_in_flight(
+    State(api): State<Api>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Ok(_place) = api.limits.in_flight.try_acquire() else {
+        requests::shed("overload");
+        return Problem::new(
+            &types::OVERLOADED,
+            "Too many requests are in flight; this one was not begun.",
+        )
+        .into_response();
+    };
+    next.run(request).await
+}
+
+/// Gives a request up at its deadline.
+pub(crate) async fn bound_time(State(api): State<Api>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(api.limits.request_timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            requests::shed("deadline");
+            Problem::new(
+                &types::DEADLINE_EXCEEDED,
+                "The request did not finish within its time.",
+            )
+            .into_response()
+        }
+    }
+}
+
+/// Refuses a body that says it is too large, and stops reading one that is.
+pub(crate) async fn bound_body(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let limit = api.limits.body;
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        let problem = Problem::new(
+            &types::BODY_TOO_LARGE,
+            format!("At most {limit} bytes are accepted."),
+        );
+        return problem.into_response();
+    }
+    next.run(request.map(|body| Body::new(Limited::new(body, limit))))
+        .await
+}

@@ -1,0 +1,258 @@
+//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): the first answer is kept and given again.
+//!
+//! A key is reserved before the work; the work keeps its answer in its own transaction (see `store::Receipt`), so that a crash
+//! leaves either both or neither. An answer without a write (a 4xx) is kept here. 5xx and 429 are not kept.
+
+use std::convert::Infallible;
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts, Request, State},
+    http::request::Parts,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body_util::BodyExt;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    api::{
+        Api,
+        extract::read_body,
+        principal::{Authentication, Principal},
+        problem::Problem,
+        problem_types as types,
+        reply::{Kept, Reply},
+    },
+    store::{self, Reservation, Ticket},
+    telemetry::instruments::protection,
+};
+
+/// Longest key, in characters.
+const KEY_MAX: usize = 255;
+
+/// The right to do this request's work once; empty when the client did not ask for it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Once(pub Option<Ticket>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Once {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
+/// Does the request's work once.
+pub(crate) async fn once(State(api): State<Api>, request: Request, next: Next) -> Response {
+    if request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    // Without a principal there is nobody whose key it could be; and an answer with tokens is nobody's to have twice.
+    let Some(Authentication::Known(principal)) =
+        request.extensions().get::<Authentication>().copied()
+    else {
+        return next.run(request).await;
+    };
+    match key_of(request.headers()) {
+        Ok(None) => next.run(request).await,
+        Ok(Some(_)) if request.uri().path().starts_with("/api/v1/auth/") => next.run(request).await,
+        Ok(Some(key)) => run_once(api, request, next, principal, &key)
+            .await
+            .unwrap_or_else(Problem::into_response),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// The key: a quoted string of structured fields (RFC 9651 §3.3.3) or a bare token.
+fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let read = || {
+        let text = value.to_str().ok()?.trim();
+        let key = match text.strip_prefix('"') {
+            Some(quoted) => unquote(quoted)?,
+            None if text
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && !b"\",;\\".contains(&b)) =>
+            {
+                text.to_owned()
+            }
+            None => return None,
+        };
+        (1..=KEY_MAX).contains(&key.len()).then_some(key)
+    };
+    match read() {
+        Some(key) if values.next().is_none() => Ok(Some(key)),
+        _ => Err(Problem::new(
+            &types::INVALID_HEADER,
+            "Idempotency-Key is one quoted string or token of 1 to 255 printable ASCII characters.",
+        )),
+    }
+}
+
+fn unquote(text: &str) -> Option<String> {
+    let mut key = String::new();
+    let mut chars = text.chars();
+    loop {
+        match chars.next()? {
+            '"' => return chars.next().is_none().then_some(key),
+            '\\' => key.push(chars.next().filter(|c| matches!(c, '"' | '\\'))?),
+            c if (' '..='~').contains(&c) => key.push(c),
+            _ => return None,
+        }
+    }
+}
+
+async fn run_once(
+    api: Api,
+    request: Request,
+    next: Next,
+    principal: Principal,
+    key: &str,
+) -> Result<Response, Problem> {
+    let mut hash = Sha256::new();
+    let path = request.uri().path().trim_end_matches('/').to_owned();
+    for part in [
+        principal.id().as_bytes().as_slice(),
+        request.method().as_str().as_bytes(),
+        path.as_bytes(),
+        key.as_bytes(),
+    ] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let key_hash = hash.finalize().to_vec();
+    let (mut parts, body) = request.into_parts();
+    let body = read_body(Request::new(body)).await?;
+    let body_hash = Sha256::digest(&body).to_vec();
+
+    let lease = api.limits.request_timeout * 2;
+    let reservation = api
+        .store
+        .reserve(&key_hash, &body_hash, lease, api.limits.idempotency_ttl)
+        .await?;
+    protection::idempotency_asked(match &reservation {
+        Reservation::New(_) => "new",
+        Reservation::Done(_) => "replayed",
+        Reservation::Running => "conflict",
+        Reservation::Mismatch => "mismatch",
+    });
+    let ticket = match reservation {
+        Reservation::New(ticket) => ticket,
+        Reservation::Done(answer) => return replay(&api, &answer),
+        Reservation::Running => {
+            return Err(Problem::new(
+                &types::IDEMPOTENCY_IN_PROGRESS,
+                "The first request with this key is still running.",
+            ));
+        }
+        Reservation::Mismatch => {
+            return Err(Problem::new(
+                &types::IDEMPOTENCY_KEY_REUSED,
+                "This key was used with another body.",
+            ));
+        }
+    };
+    // Whatever ends the request early, the key is given back.
+    let mut guard = Release {
+        api: api.clone(),
+        ticket: Some(ticket.clone()),
+    };
+    parts.extensions.insert(Once(Some(ticket.clone())));
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    if response.extensions().get::<Kept>().is_some() {
+        guard.ticket = None;
+        return Ok(response);
+    }
+    let status = response.status();
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        return Ok(response);
+    }
+    let (parts, body) = response.into_parts();
+    let body = body
+        .collect()
+        .await
+        .map(|body| body.to_bytes().to_vec())
+        .unwrap_or_default();
+    let reply = Reply::from_parts(&parts, body.clone());
+    match api
+        .store
+        .keep_answer(&ticket, &api.tokens.seal(&reply.to_bytes()))
+        .await
+    {
+        Ok(()) => guard.ticket = None,
+        // The answer is right all the same; only a repeat would be worked out again.
+        Err(failure) => tracing::warn!(
+            error = store::chain(&failure),
+            "an answer could not be kept"
+        ),
+    }
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+fn replay(api: &Api, answer: &[u8]) -> Result<Response, Problem> {
+    let reply = api
+        .tokens
+        .unseal(answer)
+        .and_then(|bytes| Reply::from_bytes(&bytes));
+    let Some(reply) = reply else {
+        // The secret was changed since.
+        return Err(Problem::new(
+            &types::IDEMPOTENCY_KEY_REUSED,
+            "The kept answer can no longer be read; use a new key.",
+        ));
+    };
+    let mut response = reply.into_response();
+    response
+        .headers_mut()
+        .insert("idempotency-replayed", HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+struct Release {
+    api: Api,
+    ticket: Option<Ticket>,
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        let store = self.api.store.clone();
+        self.api.lifecycle.spawn("idempotency.release", async move {
+            if let Err(failure) = store.release(&ticket).await {
+                // Its lease runs out by itself.
+                tracing::debug!(
+                    error = store::chain(&failure),
+                    "an idempotency key could not be given back"
+                );
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(value: &'static str) -> Result<Option<String>, ()> {
+        let mut headers = HeaderMap::new();
+        headers.insert("idempotency-key", HeaderValue::from_static(value));
+        key_of(&headers).map_err(|_| ())
+    }
+
+    #[test]
+    fn a_key_is_a_token_or_a_quoted_string() {
+        assert_eq!(key("abc-1"), Ok(Some("abc-1".into())));
+        assert_eq!(key("\"abc-1\""), Ok(Some("abc-1".into())));
+        assert_eq!(key(r#""a\"b\\c d""#), Ok(Some("a\"b\\c d".into())));
+        for bad in ["", "\"", "\"a", "\"a\"b", "a b", "a,b", "\"\"", "\"a\\n\""] {
+            assert_eq!(key(bad), Err(()), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The outermost layer: ids, span, metrics, the log line; a panic becomes a 500, and a client that goes away is noticed.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body::Body;
+use tracing::Instrument;
+
+use crate::{
+    api::{Api, problem::Problem, problem_types as types},
+    domain::new_id,
+    telemetry::{
+        RequestScope,
+        instruments::{process, requests},
+        traces::{self, ServerSpan},
+    },
+};
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+
+/// One request, from its first byte read to its answer.
+struct Observed {
+    api: Api,
+    method: &'static str,
+    route: Arc<str>,
+    started: Instant,
+    scope: Arc<RequestScope>,
+    span: ServerSpan,
+    request_bytes: u64,
+    answered: bool,
+}
+
+/// Observes a request.
+pub(crate) async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = requests::method_label(request.method().as_str());
+    let matched = request.extensions().get::<MatchedPath>();
+    let route = api.routes.canonical(matched.map(MatchedPath::as_str));
+    let span = traces::server_span(method, &route, request.headers());
+    let request_id = request_id(request.headers());
+    let path = request.uri().path().to_owned();
+    let scope = RequestScope::new(
+        request_id,
+        path,
+        span.trace_id.clone(),
+        span.span_id.clone(),
+        span.sampled,
+    );
+    let request_bytes = request.body().size_hint().exact().unwrap_or(0);
+    let active = api.requests.active(method);
+    let mut observed = Observed {
+        api,
+        method,
+        route,
+        started,
+        scope: Arc::clone(&scope),
+        span,
+        request_bytes,
+        answered: false,
+    };
+
+    let tracing_span = observed.span.span.clone();
+    let work = scope.run(async {
+        AssertUnwindSafe(next.run(request))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|panic| panicked(&*panic))
+    });
+    let mut response = work.instrument(tracing_span).await;
+
+    observed.finish(&response);
+    drop(active);
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&scope.request_id) {
+        headers.insert(REQUEST_ID.clone(), value);
+    }
+    let trace = traces::traceresponse_header(&scope.trace_id, &scope.span_id, scope.sampled);
+    if let Ok(value) = HeaderValue::from_str(&trace) {
+        headers.insert(TRACERESPONSE.clone(), value);
+    }
+    response
+}
+
+/// The client's id if it is well formed: up to 128 letters, digits and `-_.`; else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let well_formed = |id: &&str| {
+        (1..=128).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    let given = headers
+        .get(&REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(well_formed);
+    given.map_or_else(|| new_id().to_string(), str::to_owned)
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    process::panicked();
+    tracing::error!(
+        error = message.unwrap_or("no message"),
+        "a handler panicked"
+    );
+    Problem::new(
+        &types::INTERNAL_ERROR,
+        "This is a fault of the service; it has been logged.",
+    )
+    .into_response()
+}
+
+impl Observed {
+    fn finish(&mut self, response: &Response) {
+        self.answered = true;
+        let status = response.status();
+        let elapsed = self.started.elapsed();
+        // A path that exists but not with this method matched nothing.
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            self.route = Arc::from(requests::UNMATCHED);
+        }
+        let error_type = if status.is_server_error() {
+            self.scope.error_code().unwrap_or("_OTHER")
+        } else {
+            ""
+        };
+        self.api.requests.observe(
+            self.method,
+            &self.route,
+            status.as_u16(),
+            error_type,
+            elapsed,
+        );
+        self.span.finish(
+            status.as_u16(),
+            Some(error_type).filter(|error_type| !error_type.is_empty()),
+        );
+        let outcome = match status.as_u16() {
+            500.. => "server_error",
+            400.. => "client_error",
+            _ => "success",
+        };
+        let length = response
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let bytes = response.body().size_hint().exact().or(length).unwrap_or(0);
+        self.log(status.as_u16(), outcome, bytes);
+    }
+
+    /// The one wide line of a request.
+    fn log(&self, status: u16, outcome: &'static str, response_bytes: u64) {
+        let scope = &self.scope;
+        scope.enter(|| {
+            tracing::info!(
+                target: "convoke::request",
+                method = self.method,
+                route = &*self.route,
+                status,
+                outcome,
+                duration_ms = milliseconds(self.started.elapsed()),
+                database_ms = milliseconds(scope.database_time()),
+                database_queries = scope.database_queries(),
+                request_bytes = self.request_bytes,
+                response_bytes,
+                principal = scope.principal().unwrap_or("anonymous"),
+                rate_limit = scope.rate_limit(),
+                error_code = scope.error_code(),
+                "request"
+            );
+        });
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        if !self.answered {
+            // 499 is nginx's number for it; nobody is there to be told.
+            self.api.requests.cancelled(&self.route);
+            self.span.finish(499, Some("client_gone"));
+            self.log(499, "client_gone", 0);
+        }
+    }
+}
+
+fn milliseconds(duration: std::time::Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

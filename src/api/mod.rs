@@ -1,0 +1,257 @@
+//! The HTTP surface: the state handlers share, the route table, and the order of the layers.
+
+mod api_keys;
+mod auth;
+mod conditional;
+mod docs;
+mod event_wire;
+mod events;
+mod extract;
+mod history;
+mod layers;
+mod listing;
+mod notifications;
+mod openapi;
+mod participants;
+pub mod passwords;
+mod principal;
+mod problem;
+mod problem_types;
+mod reply;
+mod routes;
+mod tokens;
+mod users;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{from_fn_with_state, map_response},
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use tokio::sync::Semaphore;
+use tower_http::{
+    CompressionLevel,
+    compression::{
+        CompressionLayer,
+        predicate::{DefaultPredicate, Predicate},
+    },
+};
+
+pub use self::openapi::openapi_json;
+use self::{
+    layers::{client, guard, headers, idempotency, observe, rate_limit},
+    passwords::{HashError, Passwords},
+    principal::{Authentication, Principals},
+    problem::Problem,
+    reply::Reply,
+    routes::Routes,
+    tokens::Tokens,
+};
+use crate::{
+    config::{Config, CorsOrigin},
+    domain::{change::ChangeKind, participant::ParticipantStatus, seats::Admission},
+    lifecycle::Lifecycle,
+    store::Store,
+    telemetry::{
+        instruments::{product, protection, requests::Requests},
+        scope,
+    },
+};
+
+/// What handlers and layers share. Cheap to clone.
+#[derive(Clone)]
+pub struct Api(Arc<Shared>);
+
+impl std::ops::Deref for Api {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Api")
+    }
+}
+
+/// See [`Api`].
+pub struct Shared {
+    store: Store,
+    lifecycle: Lifecycle,
+    tokens: Tokens,
+    passwords: Passwords,
+    principals: Principals,
+    limits: Limits,
+    routes: Routes,
+    requests: Requests,
+    trusted_proxies: Vec<ipnet::IpNet>,
+    cors_origins: Vec<CorsOrigin>,
+    hsts: bool,
+    refresh_ttl: Duration,
+}
+
+struct Limits {
+    in_flight: Semaphore,
+    request_timeout: Duration,
+    body: usize,
+    cursor_ttl: Duration,
+    idempotency_ttl: Duration,
+    rates: rate_limit::Rates,
+}
+
+impl Api {
+    /// By the settings.
+    ///
+    /// # Errors
+    /// When the password hash does not accept its parameters.
+    pub fn new(config: &Config, store: Store, lifecycle: &Lifecycle) -> Result<Self, HashError> {
+        let tokens = Tokens::new(
+            &config.server.secret_key,
+            store.clock().clone(),
+            config.auth.access_token_ttl,
+        );
+        let routes = Routes::new(&openapi::document());
+        let limits = Limits {
+            in_flight: Semaphore::new(config.limits.max_in_flight),
+            request_timeout: config.limits.request_timeout,
+            body: config.limits.body_limit.bytes(),
+            cursor_ttl: config.limits.cursor_ttl,
+            idempotency_ttl: config.limits.idempotency_ttl,
+            rates: rate_limit::Rates::new(&config.rate_limit),
+        };
+        prime();
+        Ok(Self(Arc::new(Shared {
+            principals: Principals::new(store.clone(), tokens.clone(), &config.cache),
+            passwords: Passwords::new(&config.auth)?,
+            requests: Requests::new(routes.series()),
+            lifecycle: lifecycle.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            cors_origins: config.server.cors_origins.clone(),
+            hsts: config.server.hsts,
+            refresh_ttl: config.auth.refresh_token_ttl,
+            store,
+            tokens,
+            limits,
+            routes,
+        })))
+    }
+
+    /// Sets the gauges of what the API holds in memory.
+    pub fn observe(&self) {
+        self.principals.observe();
+        self.limits.rates.observe();
+    }
+
+    /// How the answer to a write is kept for its `Idempotency-Key`: rendered, then sealed.
+    fn keeping<'a, T>(
+        &'a self,
+        answer: impl Fn(&T) -> Reply + Send + Sync + 'a,
+    ) -> impl Fn(&T) -> Vec<u8> + Send + Sync + 'a {
+        move |value| self.tokens.seal(&answer(value).to_bytes())
+    }
+}
+
+/// Makes every series that can be known at start.
+fn prime() {
+    protection::prime_rate_limits(rate_limit::POLICIES, rate_limit::OUTCOMES);
+    protection::prime_caches(principal::CACHES);
+    protection::prime_requests(auth::METHODS, auth::OUTCOMES);
+    let texts = |all: &[ParticipantStatus]| all.iter().map(|one| one.as_str()).collect::<Vec<_>>();
+    let admissions: Vec<_> = Admission::ALL.iter().map(|one| one.as_str()).collect();
+    let kinds: Vec<_> = ChangeKind::ALL.iter().map(|one| one.as_str()).collect();
+    product::prime(&texts(ParticipantStatus::ALL), &admissions, &kinds);
+}
+
+/// The whole public surface.
+pub fn router(api: Api) -> Router {
+    let (router, _) = routes::table();
+    let router = router.merge(docs::routes()).fallback(not_found);
+    layered(router, &api).with_state(api)
+}
+
+/// The layers. The last one added is the outermost, so a request passes them from the bottom up.
+fn layered(router: Router<Api>, api: &Api) -> Router<Api> {
+    let state = || api.clone();
+    // 11. The same POST twice is done once. Innermost, because it needs the caller and counts as a request.
+    let router = router.layer(from_fn_with_state(state(), idempotency::once));
+    // 10. How often one caller may ask; after authentication, whose result is the key.
+    let router = router.layer(from_fn_with_state(state(), rate_limit::limit));
+    // 9. Who is asking. A bad token is refused by the handler that needs one, so that a login with a stale one still works.
+    let router = router.layer(from_fn_with_state(state(), authenticate));
+    // 8. How much may be sent.
+    let router = router.layer(from_fn_with_state(state(), guard::bound_body));
+    // 7. How long it may take, waiting for the database included.
+    let router = router.layer(from_fn_with_state(state(), guard::bound_time));
+    // 6. How many may be at it. Outside the deadline, so that a refusal costs nothing.
+    let router = router.layer(from_fn_with_state(state(), guard::bound_in_flight));
+    // 5. gzip, br or zstd. Answers with a strong ETag are left alone: a strong validator may not stand for two encodings
+    //    (RFC 9110 §8.8.3.3), and a weak one would be no good for If-Match.
+    let plain = DefaultPredicate::new().and(
+        |_: StatusCode, _, headers: &http::HeaderMap, _: &http::Extensions| {
+            !headers.contains_key(header::ETAG)
+        },
+    );
+    let router = router.layer(
+        CompressionLayer::new()
+            .quality(CompressionLevel::Fastest)
+            .compress_when(plain),
+    );
+    // 4. Other origins, if any are configured. Preflights end here.
+    let router = match headers::cors(&api.cors_origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    // 3. Security headers, on refusals from further in as well.
+    let router = router.layer(from_fn_with_state(state(), headers::secure));
+    // 2. Who is at the other end, and problem documents for what axum itself refuses.
+    let router = router
+        .layer(from_fn_with_state(state(), client::identify))
+        .layer(map_response(explain));
+    // 1. Ids, span, metrics, the log line; panics and clients that go away.
+    router.layer(from_fn_with_state(state(), observe::observe))
+}
+
+async fn authenticate(
+    State(api): State<Api>,
+    mut request: Request,
+    next: axum::middleware::Next,
+) -> Response {
+    let authentication = match api.principals.authenticate(request.headers()).await {
+        Ok(authentication) => authentication,
+        Err(failure) => return Problem::from(failure).into_response(),
+    };
+    let kind = match authentication {
+        Authentication::Known(principal) => principal.kind(),
+        Authentication::Anonymous | Authentication::Refused => "anonymous",
+    };
+    scope::with_current(|scope| scope.set_principal(kind));
+    if matches!(authentication, Authentication::Refused) {
+        protection::auth_attempted("access_token", "failure");
+    }
+    request.extensions_mut().insert(authentication);
+    next.run(request).await
+}
+
+async fn not_found() -> Problem {
+    Problem::new(&problem_types::NOT_FOUND, "There is no such path.")
+}
+
+/// axum answers a wrong method with an empty 405.
+async fn explain(response: Response) -> Response {
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && !response.headers().contains_key(header::CONTENT_TYPE)
+    {
+        let allow = response.headers().get(header::ALLOW).cloned();
+        let problem = Problem::new(
+            &problem_types::METHOD_NOT_ALLOWED,
+            "The path does not know this method.",
+        );
+        return problem.allow(allow).into_response();
+    }
+    response
+}
