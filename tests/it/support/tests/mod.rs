@@ -1,0 +1,5 @@
+//! The support's own tests: what the others stand on must stand.
+
+mod otlp;
+mod postgres;
+mod scrape;
