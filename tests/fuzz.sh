@@ -34,7 +34,7 @@ status=0
   --auth-wfc "$SCRATCH/auth.json" --max-examples "$examples" ${SEED:+--seed "$SEED"} || status=$?
 
 # Whatever was thrown at it, it still stands, it never panicked, and it stops cleanly.
-kill -0 "$CONVOKE_PID" 2>/dev/null || { tail -20 "$CONVOKE_LOG" >&2; die "the service died while being fuzzed"; }
+kill -0 "$CONVOKE_PID" 2>/dev/null || { tail -20 "$SERVICE_LOG" >&2; die "the service died while being fuzzed"; }
 panics="$(curl -fsS "$CONVOKE_OPS_URL/metrics" | awk '/^panics_total/ { n += $2 } END { print n + 0 }')"
-[[ "$panics" == 0 ]] || { grep -i panic "$CONVOKE_LOG" | head -5 >&2; die "$panics panics while being fuzzed"; }
+[[ "$panics" == 0 ]] || { grep -i panic "$SERVICE_LOG" | head -5 >&2; die "$panics panics while being fuzzed"; }
 exit "$status"

@@ -89,7 +89,7 @@ is_listening() {
 }
 
 # start_convoke ENGINE [NAME=VALUE…]: the service on a fresh database and free ports, nothing inherited
-# from the caller's environment; sets CONVOKE_URL, CONVOKE_OPS_URL, CONVOKE_PID, CONVOKE_LOG and
+# from the caller's environment; sets CONVOKE_URL, CONVOKE_OPS_URL, CONVOKE_PID, SERVICE_LOG and
 # CONVOKE_SETTINGS (to run another command of the binary on the same data).
 start_convoke() {
   local engine="$1" data="$SCRATCH/data-$RANDOM" url
@@ -104,15 +104,15 @@ start_convoke() {
   CONVOKE_SETTINGS=(PATH="$PATH" CONVOKE_DATA_DIR="$data" CONVOKE_DATABASE_URL="$url"
     CONVOKE_SECRET_KEY=a-fixed-key-for-tests-which-is-long-enough-0123456789 CONVOKE_LOG_FORMAT=json
     CONVOKE_LISTEN=127.0.0.1:0 CONVOKE_OPS_LISTEN=127.0.0.1:0 "$@")
-  CONVOKE_LOG="$data/log.jsonl"
-  env -i "${CONVOKE_SETTINGS[@]}" "$CONVOKE_BIN" serve >"$CONVOKE_LOG" 2>&1 &
+  SERVICE_LOG="$data/log.jsonl"
+  env -i "${CONVOKE_SETTINGS[@]}" "$CONVOKE_BIN" serve >"$SERVICE_LOG" 2>&1 &
   CONVOKE_PID=$!
   STARTED+=("$CONVOKE_PID")
-  wait_until 60 is_listening "$CONVOKE_LOG" "$CONVOKE_PID" || say "convoke did not listen within 60 s"
-  CONVOKE_URL="http://$(logged_address "$CONVOKE_LOG" public)"
-  CONVOKE_OPS_URL="http://$(logged_address "$CONVOKE_LOG" ops)"
+  wait_until 60 is_listening "$SERVICE_LOG" "$CONVOKE_PID" || say "convoke did not listen within 60 s"
+  CONVOKE_URL="http://$(logged_address "$SERVICE_LOG" public)"
+  CONVOKE_OPS_URL="http://$(logged_address "$SERVICE_LOG" ops)"
   if ! wait_until 30 curl -fsS -o /dev/null "$CONVOKE_OPS_URL/readyz" 2>/dev/null; then
-    cat "$CONVOKE_LOG" >&2
+    cat "$SERVICE_LOG" >&2
     die "convoke did not become ready"
   fi
 }

@@ -32,5 +32,5 @@ mkdir "$SCRATCH/home" "$SCRATCH/here"
 echo 'fail-with-body' >"$SCRATCH/home/.curlrc"
 bin="$(cd "$(dirname "$CONVOKE_BIN")" && pwd)"
 (cd "$SCRATCH/here" && env -i "${CONVOKE_SETTINGS[@]}" PATH="$bin:$PATH" HOME="$SCRATCH/home" bash "$tour") ||
-  { say "--- the service's log"; tail -20 "$CONVOKE_LOG" >&2; die "the tour in README.md does not work ($engine)"; }
+  { say "--- the service's log"; tail -20 "$SERVICE_LOG" >&2; die "the tour in README.md does not work ($engine)"; }
 say "README.md: $(grep -c . "$tour.lines") lines of the tour work ($engine)"

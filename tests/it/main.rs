@@ -11,5 +11,6 @@ mod support;
 
 mod api;
 mod background;
+mod config;
 mod ops;
 mod store;

@@ -8,6 +8,11 @@ use serde_json::Value;
 
 /// A client with a connection pool of its own; it belongs to the runtime of the test that made it.
 pub(crate) fn http_client() -> reqwest::Client {
+    http_client_builder().build().expect("a client")
+}
+
+/// For a client that differs in one thing.
+pub(crate) fn http_client_builder() -> reqwest::ClientBuilder {
     // Nothing here is encrypted, but the client insists on a provider.
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
@@ -17,9 +22,7 @@ pub(crate) fn http_client() -> reqwest::Client {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .tls_certs_only([])
-        .timeout(Duration::from_secs(60))
-        .build()
-        .expect("a client")
+        .timeout(Duration::from_mins(1))
 }
 
 /// A whole answer.
@@ -43,7 +46,13 @@ impl Answer {
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = answer.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Ok(Self { status, headers, body, text, request: line })
+        Ok(Self {
+            status,
+            headers,
+            body,
+            text,
+            request: line,
+        })
     }
 
     /// Itself, when the status is this one; else a panic that shows all of it.
@@ -69,7 +78,9 @@ impl Answer {
     #[track_caller]
     pub(crate) fn string(&self, field: &str) -> String {
         let value = self.body[field].as_str();
-        value.unwrap_or_else(|| panic!("{}: no \"{field}\" in {}", self.request, self.text)).to_owned()
+        value
+            .unwrap_or_else(|| panic!("{}: no \"{field}\" in {}", self.request, self.text))
+            .to_owned()
     }
 
     /// The `items` of a list.
@@ -82,7 +93,12 @@ impl Answer {
     /// The problem document's stable code; checks the document on the way.
     #[track_caller]
     pub(crate) fn problem(&self) -> &str {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.text);
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{}",
+            self.text
+        );
         assert_eq!(self.body["status"], self.status, "{}", self.text);
         self.body["code"].as_str().expect("a code")
     }

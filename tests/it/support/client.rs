@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::answer::Answer;
+use super::answer::{Answer, http_client_builder};
 use super::polling::eventually;
 use super::service::{Addresses, Service};
 
@@ -67,14 +67,54 @@ impl Client {
 
     /// The same connections and address, without credentials.
     pub(crate) fn anonymous(&self) -> Self {
-        Self { token: String::new(), ..self.clone() }
+        self.with_token("")
+    }
+
+    /// The same connections and address with this access token.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        Self {
+            token: token.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The same user on connections of its own, none of which is used again after idling this long.
+    pub(crate) fn with_idle_limit(&self, limit: Duration) -> Self {
+        let http = http_client_builder()
+            .pool_idle_timeout(limit)
+            .build()
+            .expect("a client");
+        Self {
+            http,
+            ..self.clone()
+        }
+    }
+
+    /// The same user, asking another replica.
+    pub(crate) fn at(&self, service: &Service) -> Self {
+        Self {
+            addresses: service.addresses(),
+            http: service.http(),
+            ..self.clone()
+        }
+    }
+
+    /// The connections, for a request that is not the API's.
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.http
     }
 
     /// A request of this user, to be changed before it is sent; `path` is below `/api/v1`.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let host = self.addresses.read().expect("not poisoned").public.clone();
-        let request = self.http.request(method, format!("http://{host}/api/v1{path}"));
-        if self.token.is_empty() { request } else { request.bearer_auth(&self.token) }
+        let request = self
+            .http
+            .request(method, format!("http://{host}/api/v1{path}"));
+        if self.token.is_empty() {
+            request
+        } else {
+            request.bearer_auth(&self.token)
+        }
     }
 
     /// Sends, and gives back the transport's error: for tests in which the service goes away.
@@ -85,7 +125,12 @@ impl Client {
         body: Option<&Value>,
     ) -> reqwest::Result<Answer> {
         let request = self.request(method, path);
-        Answer::of(if let Some(body) = body { request.json(body) } else { request }).await
+        Answer::of(if let Some(body) = body {
+            request.json(body)
+        } else {
+            request
+        })
+        .await
     }
 
     async fn must(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
@@ -117,29 +162,45 @@ impl Client {
     pub(crate) async fn all(&self, path: &str) -> Vec<Value> {
         let separator = if path.contains('?') { '&' } else { '?' };
         let mut items = Vec::new();
-        let mut page = self.get(&format!("{path}{separator}limit=200")).await.expect(200);
+        let mut page = self
+            .get(&format!("{path}{separator}limit=200"))
+            .await
+            .expect(200);
         loop {
             items.extend_from_slice(page.items());
-            let Some(cursor) = page.body["next_cursor"].as_str() else { return items };
-            page = self.get(&format!("{path}{separator}limit=200&cursor={cursor}")).await.expect(200);
+            let Some(cursor) = page.body["next_cursor"].as_str() else {
+                return items;
+            };
+            page = self
+                .get(&format!("{path}{separator}limit=200&cursor={cursor}"))
+                .await
+                .expect(200);
         }
     }
 
     /// Creates an event; the fields given replace or join the usual ones.
     pub(crate) async fn create_event(&self, overrides: Value) -> Value {
-        self.post("/events/", event_body(overrides)).await.expect(201).body
+        self.post("/events/", event_body(overrides))
+            .await
+            .expect(201)
+            .body
     }
 
     /// Invites a user to an event.
     pub(crate) async fn invite(&self, event: &Value, user: &Self) -> Answer {
         let path = format!("/events/{}/participants/", id(event));
-        self.post(&path, json!({"user_id": user.id})).await.expect(201)
+        self.post(&path, json!({"user_id": user.id}))
+            .await
+            .expect(201)
     }
 
     /// Invites many, 500 a request.
     pub(crate) async fn invite_many(&self, event: &Value, users: &[Self]) {
         for users in users.chunks(500) {
-            let list: Vec<Value> = users.iter().map(|user| json!({"user_id": user.id})).collect();
+            let list: Vec<Value> = users
+                .iter()
+                .map(|user| json!({"user_id": user.id}))
+                .collect();
             let path = format!("/events/{}/participants/", id(event));
             let answer = self.post(&path, json!({"participants": list})).await;
             assert!((200..300).contains(&answer.status), "{}", answer.text);
@@ -167,7 +228,7 @@ impl Client {
     /// Waits until the inbox holds `count` such entries, and fails when it holds more.
     pub(crate) async fn is_told(&self, count: usize, kind: &str, event: &Value) -> Vec<Value> {
         let what = format!("{count} × {kind} for {}", self.email);
-        let entries = eventually(&what, Duration::from_secs(60), || async {
+        let entries = eventually(&what, Duration::from_mins(1), || async {
             Some(self.told(kind, event).await).filter(|entries| entries.len() >= count)
         })
         .await;
@@ -192,7 +253,9 @@ pub(crate) fn event_body(overrides: Value) -> Value {
 /// An object's id.
 #[track_caller]
 pub(crate) fn id(object: &Value) -> &str {
-    object["id"].as_str().unwrap_or_else(|| panic!("no id in {object}"))
+    object["id"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no id in {object}"))
 }
 
 /// Does the same for every user, some at a time; the first error ends it.
@@ -205,5 +268,7 @@ where
     F: Future<Output = Result<(), E>>,
 {
     let users = users.iter().cloned().enumerate().map(Ok);
-    stream::iter(users).try_for_each_concurrent(at_once, |(n, user)| work(n, user)).await
+    stream::iter(users)
+        .try_for_each_concurrent(at_once, |(n, user)| work(n, user))
+        .await
 }

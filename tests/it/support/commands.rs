@@ -20,33 +20,27 @@ pub(crate) fn convoke(arguments: &[&str], settings: &[(String, String)]) -> Comm
 }
 
 /// Runs it to its end, for at most 30 s.
-pub(crate) fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
-    let settings: Vec<_> = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    let mut child = convoke(arguments, &settings)
+pub(crate) fn run(arguments: &[&str], settings: &[(String, String)]) -> Output {
+    let child = convoke(arguments, settings)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
-    let pid = child.id();
-    let waiting = std::thread::spawn(move || {
-        let stdout = child.stdout.take();
-        let stderr = child.stderr.take();
-        let read = |pipe: Option<Box<dyn std::io::Read + Send>>| {
-            std::thread::spawn(move || {
-                let mut bytes = Vec::new();
-                if let Some(mut pipe) = pipe {
-                    let _ = pipe.read_to_end(&mut bytes);
-                }
-                bytes
-            })
-        };
-        let out = read(stdout.map(|pipe| Box::new(pipe) as _));
-        let err = read(stderr.map(|pipe| Box::new(pipe) as _));
-        let status = child.wait().expect("a child can be waited for");
-        Output { status, stdout: out.join().expect("reads"), stderr: err.join().expect("reads") }
+    let what = format!("convoke {} (pid {}) ends", arguments.join(" "), child.id());
+    // Both pipes are read while it runs, or a full one would stop it.
+    let running = std::thread::spawn(move || child.wait_with_output());
+    eventually_blocking(&what, Duration::from_secs(30), || {
+        running.is_finished().then_some(())
     });
-    let what = format!("convoke {} (pid {pid}) ends", arguments.join(" "));
-    eventually_blocking(&what, Duration::from_secs(30), || waiting.is_finished().then_some(()));
-    waiting.join().expect("the waiting thread does not panic")
+    running
+        .join()
+        .expect("the thread does not panic")
+        .expect("a child can be waited for")
+}
+
+/// Settings as the functions here take them.
+pub(crate) fn settings(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    pairs.iter().map(owned).collect()
 }

@@ -27,18 +27,18 @@ macro_rules! on_both_engines {
             use super::*;
             use $crate::support::engines::Engine;
 
-            async fn run($engine: Engine) $body
+            async fn fact($engine: Engine) $body
 
             $(#[$attribute])*
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {
-                Box::pin(run(Engine::Sqlite)).await;
+                Box::pin(fact(Engine::Sqlite)).await;
             }
 
             $(#[$attribute])*
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
-                Box::pin(run(Engine::Postgres)).await;
+                Box::pin(fact(Engine::Postgres)).await;
             }
         }
     )+};

@@ -26,7 +26,10 @@ impl<T: Send + 'static> Load<T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stop, done) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let (stopped, count) = (Arc::clone(&stop), Arc::clone(&done));
         let results = tokio::spawn(async move {
             let mut ticks = interval(Duration::from_secs(1) / per_second);
@@ -47,12 +50,16 @@ impl<T: Send + 'static> Load<T> {
             results.extend(running.join_all().await);
             results
         });
-        Self { stop, done, results }
+        Self {
+            stop,
+            done,
+            results,
+        }
     }
 
     /// Waits until this many jobs have ended.
     pub(crate) async fn wait_for(&self, jobs: usize) {
-        super::polling::eventually("the load gets through", Duration::from_secs(120), || async {
+        super::polling::eventually("the load gets through", Duration::from_mins(2), || async {
             (self.done.load(Ordering::Relaxed) >= jobs).then_some(())
         })
         .await;

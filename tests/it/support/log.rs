@@ -43,7 +43,10 @@ impl Log {
     /// The lines from `mark` on that are JSON objects.
     pub(crate) fn since(&self, mark: usize) -> Vec<Value> {
         let lines = self.lines.lock().expect("no reader panics");
-        let json = lines.iter().skip(mark).filter_map(|line| serde_json::from_str(line).ok());
+        let json = lines
+            .iter()
+            .skip(mark)
+            .filter_map(|line| serde_json::from_str(line).ok());
         json.filter(Value::is_object).collect()
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod answer;
 pub(crate) mod client;
 pub(crate) mod commands;
 
+pub(crate) mod history;
 pub(crate) mod load;
 pub(crate) mod log;
 pub(crate) mod otlp;

@@ -1,5 +1,6 @@
 //! A trace collector, as the service sees one: OTLP over HTTP and over gRPC, and two that never answer.
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 
@@ -42,7 +43,11 @@ impl CollectedSpan {
 
     /// The trace ids of the spans that this one links to.
     pub(crate) fn linked_traces(&self) -> Vec<String> {
-        self.span.links.iter().map(|link| hex(&link.trace_id)).collect()
+        self.span
+            .links
+            .iter()
+            .map(|link| hex(&link.trace_id))
+            .collect()
     }
 
     pub(crate) fn attribute(&self, name: &str) -> Option<String> {
@@ -66,7 +71,10 @@ fn lookup(attributes: &[KeyValue], name: &str) -> Option<String> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[derive(Debug, Clone, Default)]
@@ -76,9 +84,15 @@ impl Collected {
     fn take_in(&self, request: ExportTraceServiceRequest) {
         let mut spans = self.0.lock().expect("no collector panics");
         for group in request.resource_spans {
-            let resource = group.resource.map(|resource| resource.attributes).unwrap_or_default();
+            let resource = group
+                .resource
+                .map(|resource| resource.attributes)
+                .unwrap_or_default();
             for span in group.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-                spans.push(CollectedSpan { resource: resource.clone(), span });
+                spans.push(CollectedSpan {
+                    resource: resource.clone(),
+                    span,
+                });
             }
         }
     }
@@ -102,9 +116,15 @@ impl OtlpReceiver {
             .layer(DefaultBodyLimit::max(64 << 20))
             .with_state(collected.clone());
         let server = tokio::spawn(async move {
-            axum::serve(listener, routes).await.expect("the collector serves");
+            axum::serve(listener, routes)
+                .await
+                .expect("the collector serves");
         });
-        Self { endpoint, collected, server }
+        Self {
+            endpoint,
+            collected,
+            server,
+        }
     }
 
     /// OTLP over gRPC.
@@ -115,9 +135,16 @@ impl OtlpReceiver {
         let server = tokio::spawn(async move {
             let server = tonic::transport::Server::builder().add_service(service);
             let incoming = TcpListenerStream::new(listener);
-            server.serve_with_incoming(incoming).await.expect("the collector serves");
+            server
+                .serve_with_incoming(incoming)
+                .await
+                .expect("the collector serves");
         });
-        Self { endpoint, collected, server }
+        Self {
+            endpoint,
+            collected,
+            server,
+        }
     }
 
     /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
@@ -127,7 +154,11 @@ impl OtlpReceiver {
 
     /// All spans that have arrived.
     pub(crate) fn spans(&self) -> Vec<CollectedSpan> {
-        self.collected.0.lock().expect("no collector panics").clone()
+        self.collected
+            .0
+            .lock()
+            .expect("no collector panics")
+            .clone()
     }
 
     /// The spans of one trace that have arrived.
@@ -155,10 +186,20 @@ async fn export_over_http(
     headers: HeaderMap,
     body: Bytes,
 ) -> impl IntoResponse {
-    let body = if headers.get("content-encoding").is_some_and(|coding| coding == "gzip") {
+    let body = if headers
+        .get("content-encoding")
+        .is_some_and(|coding| coding == "gzip")
+    {
         let mut plain = Vec::new();
-        if flate2::read::GzDecoder::new(body.as_ref()).read_to_end(&mut plain).is_err() {
-            return (StatusCode::BAD_REQUEST, [("content-type", "text/plain")], Vec::new());
+        if flate2::read::GzDecoder::new(body.as_ref())
+            .read_to_end(&mut plain)
+            .is_err()
+        {
+            return (
+                StatusCode::BAD_REQUEST,
+                [("content-type", "text/plain")],
+                Vec::new(),
+            );
         }
         Bytes::from(plain)
     } else {
@@ -168,9 +209,17 @@ async fn export_over_http(
         Ok(request) => {
             collected.take_in(request);
             let answer = ExportTraceServiceResponse::default().encode_to_vec();
-            (StatusCode::OK, [("content-type", "application/x-protobuf")], answer)
+            (
+                StatusCode::OK,
+                [("content-type", "application/x-protobuf")],
+                answer,
+            )
         }
-        Err(_) => (StatusCode::BAD_REQUEST, [("content-type", "text/plain")], Vec::new()),
+        Err(_) => (
+            StatusCode::BAD_REQUEST,
+            [("content-type", "text/plain")],
+            Vec::new(),
+        ),
     }
 }
 

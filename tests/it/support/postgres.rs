@@ -106,14 +106,24 @@ impl Cluster {
     }
 
     fn try_command(&self, command: &str) -> Result<String, String> {
-        let mut shell = self.shell.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut shell = self
+            .shell
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let pipe = shell.commands.as_mut().expect("open until dropped");
         // A shell that is gone has said why on its way out; that line is still to be read.
         let _ = writeln!(pipe, "{command}").and_then(|()| pipe.flush());
         let mut answer = String::new();
-        shell.answers.read_line(&mut answer).expect("the supervisor answers");
+        shell
+            .answers
+            .read_line(&mut answer)
+            .expect("the supervisor answers");
         let answer = answer.trim().to_owned();
-        if answer.starts_with("ok") { Ok(answer) } else { Err(answer) }
+        if answer.starts_with("ok") {
+            Ok(answer)
+        } else {
+            Err(answer)
+        }
     }
 }
 
@@ -122,13 +132,23 @@ impl Supervisor {
         let mut command = if is_root() {
             // PostgreSQL refuses to run as root; Debian's package makes this user.
             let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--", "sh"]);
+            command.args([
+                "--reuid=postgres",
+                "--regid=postgres",
+                "--init-groups",
+                "--",
+                "sh",
+            ]);
             command
         } else {
             Command::new("sh")
         };
         let mut child = command
-            .args(["-c", include_str!("postgres_supervisor.sh"), "postgres-supervisor"])
+            .args([
+                "-c",
+                include_str!("postgres_supervisor.sh"),
+                "postgres-supervisor",
+            ])
             .arg(bin)
             .arg(port.to_string())
             .current_dir("/")
@@ -145,7 +165,11 @@ impl Supervisor {
         configuration.push_str("end\n");
         let _ = commands.write_all(configuration.as_bytes());
         let answers = BufReader::new(child.stdout.take().expect("piped"));
-        Self { child, commands: Some(commands), answers }
+        Self {
+            child,
+            commands: Some(commands),
+            answers,
+        }
     }
 }
 
@@ -171,10 +195,16 @@ fn is_root() -> bool {
 /// The newest server binaries of Debian's packages, else those beside `initdb` on the path.
 fn server_binaries() -> PathBuf {
     let version = |bin: &PathBuf| {
-        let name = bin.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        let name = bin
+            .parent()
+            .and_then(Path::file_name)
+            .and_then(|name| name.to_str());
         name.and_then(|name| name.parse::<u32>().ok()).unwrap_or(0)
     };
-    let packaged = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let packaged = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
     let on_path = std::env::var_os("PATH").unwrap_or_default();
     packaged
         .map(|entry| entry.path().join("bin"))
@@ -190,7 +220,10 @@ fn print_version_once(bin: &Path) {
     ONCE.call_once(|| {
         let output = Command::new(bin.join("postgres")).arg("--version").output();
         let version = output.expect("postgres runs").stdout;
-        let line = format!("tests run on {}\n", String::from_utf8_lossy(&version).trim());
+        let line = format!(
+            "tests run on {}\n",
+            String::from_utf8_lossy(&version).trim()
+        );
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     });
 }

@@ -2,7 +2,8 @@
 # extra configuration up to a line "end", then commands, one a line, each answered by one line.
 # The end of stdin is the end of the test process, however it came: the cluster stops and its folder goes.
 # Ctrl-C reaches this process too, and must not end it before it has cleaned up.
-trap '' INT TERM HUP
+# Nor must an answer that nobody reads any more.
+trap '' INT TERM HUP PIPE
 bin=$1
 port=$2
 cd /

@@ -14,10 +14,13 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Parses the text exposition format; a line it cannot read fails the test.
     pub(crate) fn parse(text: &str) -> Self {
-        let samples = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let samples = text
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
         let mut series = BTreeMap::new();
         for line in samples {
-            let (name, labels, value) = sample(line).unwrap_or_else(|| panic!("not a sample: {line}"));
+            let (name, labels, value) =
+                sample(line).unwrap_or_else(|| panic!("not a sample: {line}"));
             let twice = series.insert((name, labels), value).is_some();
             assert!(!twice, "the same series twice: {line}");
         }
@@ -26,9 +29,18 @@ impl Metrics {
 
     /// The sum over the series of this name that carry all these labels; none when there are none.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        let carries = |own: &Labels| labels.iter().all(|(k, v)| own.get(*k).is_some_and(|o| o == v));
-        let found = self.series.iter().filter(|((n, own), _)| n == name && carries(own));
-        found.map(|(_, value)| *value).reduce(|sum, value| sum + value)
+        let carries = |own: &Labels| {
+            labels
+                .iter()
+                .all(|(k, v)| own.get(*k).is_some_and(|o| o == v))
+        };
+        let found = self
+            .series
+            .iter()
+            .filter(|((n, own), _)| n == name && carries(own));
+        found
+            .map(|(_, value)| *value)
+            .reduce(|sum, value| sum + value)
     }
 
     /// How many series there are in all.

@@ -21,8 +21,8 @@ static ROOM: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new
 /// A fixed key, so that tokens survive a restart.
 pub(crate) const SECRET_KEY: &str = "a-fixed-key-for-tests-which-is-long-enough-0123456789";
 
-const START_LIMIT: Duration = Duration::from_secs(60);
-const STOP_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
+const STOP_LIMIT: Duration = Duration::from_mins(1);
 
 /// Where a service listens; it changes with a restart, and its clients follow.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +53,12 @@ impl Service {
 
     /// Starts on a database that the test keeps, for example one in a cluster of its own.
     pub(crate) async fn start_on(database: &str, settings: &[(&str, &str)]) -> Self {
-        Self::start_in(TempDir::new().expect("a temporary folder"), database, settings).await
+        Self::start_in(
+            TempDir::new().expect("a temporary folder"),
+            database,
+            settings,
+        )
+        .await
     }
 
     async fn start_in(data_dir: TempDir, database: &str, extra: &[(&str, &str)]) -> Self {
@@ -74,7 +79,10 @@ impl Service {
             settings.retain(|(known, _)| known != name);
             settings.push(((*name).to_owned(), (*value).to_owned()));
         }
-        let room = Arc::clone(&ROOM).acquire_owned().await.expect("never closed");
+        let room = Arc::clone(&ROOM)
+            .acquire_owned()
+            .await
+            .expect("never closed");
         Self::launch(settings, Arc::new(data_dir), Some(room)).await
     }
 
@@ -93,7 +101,15 @@ impl Service {
         let child = spawn(&settings, &log);
         let http = super::answer::http_client();
         let addresses = Arc::default();
-        let mut service = Self { settings, addresses, log, child, http, data_dir, _room: room };
+        let mut service = Self {
+            settings,
+            addresses,
+            log,
+            child,
+            http,
+            data_dir,
+            _room: room,
+        };
         service.wait_until_listening(0).await;
         service
     }
@@ -102,38 +118,60 @@ impl Service {
     async fn wait_until_listening(&mut self, mark: usize) {
         let start = std::time::Instant::now();
         let (public, ops) = loop {
-            let found = (self.logged_address(mark, "public"), self.logged_address(mark, "ops"));
+            let found = (
+                self.logged_address(mark, "public"),
+                self.logged_address(mark, "ops"),
+            );
             if let (Some(public), Some(ops)) = found {
                 break (public, ops);
             }
             if let Some(status) = self.child.try_wait().expect("own child") {
-                panic!("the service ended before it listened: {status}\n{}", self.output());
+                panic!(
+                    "the service ended before it listened: {status}\n{}",
+                    self.output()
+                );
             }
-            assert!(start.elapsed() < START_LIMIT, "not listening in time:\n{}", self.output());
+            assert!(
+                start.elapsed() < START_LIMIT,
+                "not listening in time:\n{}",
+                self.output()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
         *self.addresses.write().expect("not poisoned") = Addresses { public, ops };
         let (http, readyz) = (self.http.clone(), self.ops_url("/readyz"));
         eventually("the service is ready", START_LIMIT, || async {
-            http.get(&readyz).send().await.ok().filter(|answer| answer.status() == 200)
+            http.get(&readyz)
+                .send()
+                .await
+                .ok()
+                .filter(|answer| answer.status() == 200)
         })
         .await;
     }
 
     fn logged_address(&self, mark: usize, listener: &str) -> Option<String> {
         let lines = self.log.since(mark);
-        let line = lines.iter().find(|l| l["message"] == "listening" && l["listener"] == listener)?;
+        let line = lines
+            .iter()
+            .find(|l| l["message"] == "listening" && l["listener"] == listener)?;
         Some(line["address"].as_str()?.to_owned())
     }
 
     /// The public listener's URL of this path.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.addresses.read().expect("not poisoned").public)
+        format!(
+            "http://{}{path}",
+            self.addresses.read().expect("not poisoned").public
+        )
     }
 
     /// The ops listener's URL of this path.
     pub(crate) fn ops_url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.addresses.read().expect("not poisoned").ops)
+        format!(
+            "http://{}{path}",
+            self.addresses.read().expect("not poisoned").ops
+        )
     }
 
     /// Where it listens now and after each restart.
@@ -153,11 +191,6 @@ impl Service {
     /// The settings it runs with, for another command of the binary on the same data.
     pub(crate) fn settings(&self) -> &[(String, String)] {
         &self.settings
-    }
-
-    /// Everything it has printed, over all its runs.
-    pub(crate) fn log(&self) -> &Log {
-        &self.log
     }
 
     /// Everything it has printed, as one text for a failure's message.
@@ -190,7 +223,12 @@ impl Service {
 
     /// Its metrics as Prometheus text.
     pub(crate) async fn scrape_text(&self) -> String {
-        let answer = self.http.get(self.ops_url("/metrics")).send().await.expect("ops answers");
+        let answer = self
+            .http
+            .get(self.ops_url("/metrics"))
+            .send()
+            .await
+            .expect("ops answers");
         assert_eq!(answer.status(), 200, "GET /metrics");
         answer.text().await.expect("a body")
     }
@@ -208,14 +246,22 @@ impl Service {
 
     /// Sends a signal by kill(1), which needs no `unsafe`.
     pub(crate) fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.pid().to_string()]).status();
-        assert!(status.expect("kill(1) runs").success(), "kill {signal} {}", self.pid());
+        let status = Command::new("kill")
+            .args([signal, &self.pid().to_string()])
+            .status();
+        assert!(
+            status.expect("kill(1) runs").success(),
+            "kill {signal} {}",
+            self.pid()
+        );
     }
 
     /// Waits for its end, with a limit.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let what = format!("process {} ends", self.child.id());
-        eventually_blocking(&what, STOP_LIMIT, || self.child.try_wait().expect("own child"))
+        eventually_blocking(&what, STOP_LIMIT, || {
+            self.child.try_wait().expect("own child")
+        })
     }
 
     /// Starts it again on the same data and new ports, ending it first (SIGTERM) if it runs.

@@ -14,16 +14,28 @@ up 1
 fn a_value_is_the_sum_over_the_series_with_these_labels() {
     let metrics = Metrics::parse(TEXT);
     assert_eq!(metrics.value("requests_total", &[]), Some(8.0));
-    assert_eq!(metrics.value("requests_total", &[("code", "200")]), Some(7.0));
-    assert_eq!(metrics.value("requests_total", &[("route", "/b{id}")]), Some(4.0));
-    assert_eq!(metrics.value("requests_total", &[("route", "a \"quoted\", \\ one")]), Some(1.0));
+    assert_eq!(
+        metrics.value("requests_total", &[("code", "200")]),
+        Some(7.0)
+    );
+    assert_eq!(
+        metrics.value("requests_total", &[("route", "/b{id}")]),
+        Some(4.0)
+    );
+    assert_eq!(
+        metrics.value("requests_total", &[("route", "a \"quoted\", \\ one")]),
+        Some(1.0)
+    );
     assert_eq!(metrics.value("up", &[]), Some(1.0));
     assert_eq!(metrics.series_count(), 4);
 }
 
 #[test]
 fn a_series_that_is_not_there_has_no_value() {
-    assert_eq!(Metrics::parse(TEXT).value("requests_total", &[("code", "404")]), None);
+    assert_eq!(
+        Metrics::parse(TEXT).value("requests_total", &[("code", "404")]),
+        None
+    );
 }
 
 #[test]
