@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Installs what the tests need and the machine lacks: Debian packages, and a Python environment in .venv.
+source "$(dirname "$0")/lib.sh"
+
+missing=()
+need() { # need PACKAGE COMMAND…: the package, unless the command succeeds
+  local package="$1"
+  shift
+  "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+has_server() { compgen -G '/usr/lib/postgresql/*/bin/initdb' || command -v initdb; }
+
+need build-essential command -v cc
+need curl command -v curl
+need jq command -v jq
+need postgresql has_server
+need prometheus command -v promtool
+need python3 command -v python3
+need python3-venv python3 -c 'import ensurepip, venv'
+
+if ((${#missing[@]})); then
+  say "installing ${missing[*]}"
+  command -v apt-get >/dev/null || die "missing: ${missing[*]} (names of Debian packages); install them by your system's means"
+  sudo=()
+  if [[ "$(id -u)" != 0 ]]; then
+    sudo -n true 2>/dev/null || die "missing: ${missing[*]}; run: sudo apt-get install ${missing[*]}"
+    sudo=(sudo -n)
+  fi
+  # Debian starts a service as soon as it is installed, unless this file says no; the tests start their own.
+  policy=/usr/sbin/policy-rc.d
+  if [[ ! -e "$policy" ]]; then
+    printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
+    "${sudo[@]}" chmod 755 "$policy"
+    trap 'status=$?; set +e; "${sudo[@]}" rm -f "$policy"; stop_everything; exit $status' EXIT
+  fi
+  apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0 -o Acquire::Retries=3)
+  "${apt[@]}" update >"$SCRATCH/apt.log" 2>&1 &&
+    "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >>"$SCRATCH/apt.log" 2>&1 ||
+    { tail -30 "$SCRATCH/apt.log" >&2; die "apt-get could not install ${missing[*]}"; }
+fi
+
+# The environment is made anew whenever its list has changed.
+venv="${VENV:-.venv}"
+if ! cmp -s tests/requirements.txt "$venv/installed.txt"; then
+  say "making $venv"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r tests/requirements.txt
+  cp tests/requirements.txt "$venv/installed.txt"
+fi

@@ -1,0 +1,5 @@
+//! The HTTP surface.
+
+mod flow;
+mod idempotency;
+mod seats;

@@ -1,0 +1,4 @@
+//! What runs beside requests.
+
+mod durability;
+mod writers;

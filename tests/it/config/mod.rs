@@ -1,0 +1,4 @@
+//! Settings, seen from the command line.
+
+mod commands;
+mod refusal;

@@ -1,0 +1,4 @@
+//! The database.
+
+mod outage;
+mod replicas;

@@ -1,0 +1,6 @@
+//! The support's own tests: what the others stand on must stand.
+
+mod history;
+mod otlp;
+mod postgres;
+mod scrape;

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change is merged, in order, each step timed; `make test` and CI run this.
+# FUZZ_EXAMPLES bounds Schemathesis. Later steps run although an earlier one failed: one run shows everything.
+source "$(dirname "$0")/lib.sh"
+
+names=() results=() times=()
+step() { # step NAME COMMAND…
+  local name="$1" from=$SECONDS status=0
+  shift
+  say "=== $name"
+  "$@" || status=$?
+  names+=("$name") results+=("$status") times+=($((SECONDS - from)))
+  say "=== $name: $( ((status == 0)) && echo passed || echo "FAILED ($status)") in $((SECONDS - from)) s"
+  return "$status"
+}
+later() { step "$@" || true; }
+
+step 'install what is missing' tests/install.sh
+step 'build' cargo build --locked --all-targets
+later 'formatting' cargo fmt --check
+later 'lints' cargo clippy --locked --all-targets --quiet -- -D warnings
+later 'generated files' tests/generated.sh check
+later 'tests' cargo test --locked
+later "the README's tour" tests/readme_tour.sh
+later 'fuzzing on sqlite' tests/fuzz.sh sqlite "${FUZZ_EXAMPLES:-15}"
+later 'fuzzing on postgres' tests/fuzz.sh postgres "${FUZZ_EXAMPLES:-15}"
+
+failed=0
+say ''
+for i in "${!names[@]}"; do
+  ((results[i] == 0)) || failed=$((failed + 1))
+  printf '%6d s  %-24s %s\n' "${times[i]}" "${names[i]}" "$( ((results[i] == 0)) && echo passed || echo FAILED)" >&2
+done
+echo "steps: $((${#names[@]} - failed)) passed, $failed failed"
+((failed == 0))
