@@ -178,23 +178,19 @@ pub(super) async fn login(
         .verify(password, hash)
         .await
         .map_err(|failure| hashing_failed(&failure))?;
-    match user.filter(|user| right && user.disabled_at.is_none()) {
-        Some(user) => {
-            let (token, hash) = random_token("");
-            api.store
-                .open_session(user.id, &hash, api.refresh_ttl)
-                .await?;
-            protection::auth_attempted("password", "success");
-            tokens_reply(&api, user.id, token)
-        }
-        None => {
-            protection::auth_attempted("password", "failure");
-            Err(Problem::new(
-                &types::INVALID_CREDENTIALS,
-                "No account has this address and this password.",
-            ))
-        }
-    }
+    let Some(user) = user.filter(|user| right && user.disabled_at.is_none()) else {
+        protection::auth_attempted("password", "failure");
+        return Err(Problem::new(
+            &types::INVALID_CREDENTIALS,
+            "No account has this address and this password.",
+        ));
+    };
+    let (token, hash) = random_token("");
+    api.store
+        .open_session(user.id, &hash, api.refresh_ttl)
+        .await?;
+    protection::auth_attempted("password", "success");
+    tokens_reply(&api, user.id, token)
 }
 
 fn limit_account(api: &Api, email: &str) -> Result<(), Problem> {

@@ -106,11 +106,14 @@ fn malformed(failure: &serde_json::Error) -> Problem {
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
+    use std::fmt::Write;
+
     use serde_path_to_error::Segment;
     let mut pointer = String::new();
     for segment in path {
         match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            // Writing to a string cannot fail.
+            Segment::Seq { index } => drop(write!(pointer, "/{index}")),
             Segment::Map { key } | Segment::Enum { variant: key } => {
                 pointer.push('/');
                 pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));

@@ -200,263 +200,299 @@ const COMMON_HEADERS: &[&str] = &[
     "ratelimit-policy",
 ];
 
+/// An operation, as far as what holds for all of its kind follows from it.
+struct Operation<'a> {
+    path: &'a str,
+    method: &'a str,
+    id: &'a str,
+    has_body: bool,
+}
+
+impl Operation<'_> {
+    fn is(&self, ids: &[&str]) -> bool {
+        ids.contains(&self.id)
+    }
+
+    /// Needs no token.
+    fn public(&self) -> bool {
+        self.path.starts_with("/api/v1/auth/")
+    }
+
+    /// Reads one thing, which has validators.
+    fn reads_one(&self) -> bool {
+        self.is(&["getMe", "getEvent", "getParticipant"])
+    }
+
+    /// Reads a page.
+    fn reads_page(&self) -> bool {
+        self.method == "get" && !self.reads_one()
+    }
+
+    /// Answers with one thing that has validators.
+    fn shows_one(&self) -> bool {
+        let writes = [
+            "createEvent",
+            "replaceEvent",
+            "changeEvent",
+            "cancelEvent",
+            "changeMe",
+            "answer",
+            "register",
+        ];
+        self.reads_one() || self.is(&writes)
+    }
+
+    /// Takes an `Idempotency-Key`.
+    fn once(&self) -> bool {
+        self.method == "post" && !self.public()
+    }
+
+    /// Takes `If-Match`.
+    fn takes_if_match(&self) -> bool {
+        let ids = [
+            "replaceEvent",
+            "changeEvent",
+            "deleteEvent",
+            "cancelEvent",
+            "changeMe",
+            "removeParticipant",
+            "answer",
+        ];
+        self.is(&ids)
+    }
+
+    fn response_headers(&self, status: &str) -> Vec<&'static str> {
+        let mut names = COMMON_HEADERS.to_vec();
+        if self.shows_one() {
+            names.extend(["etag", "last-modified"]);
+        }
+        if status == "201" {
+            names.push("location");
+        }
+        if self.reads_page() {
+            names.push("link");
+        }
+        if self.once() {
+            names.push("idempotency-replayed");
+        }
+        names
+    }
+
+    fn parameters(&self) -> Value {
+        let mut all = Vec::new();
+        for name in self
+            .path
+            .split('{')
+            .skip(1)
+            .filter_map(|rest| rest.split('}').next())
+        {
+            let id = json!({ "type": "string", "format": "uuid" });
+            all.push(json!({ "name": name, "in": "path", "required": true, "schema": id }));
+        }
+        if self.id == "listEvents" {
+            all.extend(filters());
+        }
+        if self.id == "listNotifications" {
+            all.push(query(
+                "unread",
+                "Only those unread, or only those read.",
+                &json!({ "type": "boolean" }),
+            ));
+        }
+        if self.reads_page() {
+            let limit = json!({ "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT });
+            all.push(query("limit", "Items on the page.", &limit));
+            let cursor = "Where the page begins: `next_cursor` of the page before.";
+            all.push(query("cursor", cursor, &json!({ "type": "string" })));
+        }
+        if self.once() {
+            let key = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9_.-]+$" });
+            let once = "Makes it safe to repeat the request: the first answer is kept for 24 hours and given again. \
+                        A quoted string (RFC 9651) is accepted too.";
+            all.push(header("Idempotency-Key", once, &key));
+        }
+        let tags =
+            json!({ "type": "string", "pattern": r#"^(\*|"[!#-~]*")$"#, "example": "\"3\"" });
+        if self.takes_if_match() {
+            all.push(header(
+                "If-Match",
+                "Go ahead only if this is the present state.",
+                &tags,
+            ));
+        }
+        if self.reads_one() {
+            all.push(header(
+                "If-None-Match",
+                "Answer 304 if this is the present state.",
+                &tags,
+            ));
+        }
+        Value::Array(all)
+    }
+
+    fn problems(&self) -> Vec<&'static ProblemType> {
+        let mut all = vec![
+            &types::MALFORMED_QUERY,
+            &types::RATE_LIMITED,
+            &types::INTERNAL_ERROR,
+            &types::OVERLOADED,
+            &types::DEADLINE_EXCEEDED,
+            &types::DATABASE_UNAVAILABLE,
+        ];
+        if !self.public() {
+            all.extend([&types::UNAUTHENTICATED, &types::INVALID_TOKEN]);
+        }
+        if self.reads_page() {
+            all.extend([
+                &types::INVALID_CURSOR,
+                &types::CURSOR_EXPIRED,
+                &types::VALIDATION_FAILED,
+            ]);
+        }
+        if self.has_body {
+            all.extend([
+                &types::MALFORMED_JSON,
+                &types::BODY_TOO_LARGE,
+                &types::UNSUPPORTED_MEDIA_TYPE,
+                &types::VALIDATION_FAILED,
+            ]);
+        }
+        if self.once() {
+            all.extend([
+                &types::INVALID_HEADER,
+                &types::IDEMPOTENCY_IN_PROGRESS,
+                &types::IDEMPOTENCY_KEY_REUSED,
+                &types::BODY_TOO_LARGE,
+            ]);
+        }
+        if self.takes_if_match() || self.reads_one() {
+            all.push(&types::INVALID_HEADER);
+        }
+        if self.takes_if_match() {
+            all.push(&types::STALE_VERSION);
+        }
+        if !self.public() && self.method != "get" || self.path.contains("api-keys") {
+            all.push(&types::INSUFFICIENT_SCOPE);
+        }
+        if self.path.contains('{') {
+            all.push(&types::NOT_FOUND);
+        }
+        all.extend(match self.id {
+            "register" => vec![&types::EMAIL_TAKEN],
+            "login" => vec![&types::INVALID_CREDENTIALS],
+            "refresh" => vec![&types::INVALID_TOKEN],
+            "createApiKey" => vec![&types::TOO_MANY_API_KEYS],
+            "replaceEvent" | "changeEvent" => vec![&types::FORBIDDEN, &types::CAPACITY_BELOW_SEATS],
+            "deleteEvent" | "cancelEvent" | "removeParticipant" => vec![&types::FORBIDDEN],
+            "inviteParticipants" => vec![
+                &types::FORBIDDEN,
+                &types::ALREADY_PARTICIPANT,
+                &types::EVENT_CANCELLED,
+            ],
+            "answer" => vec![
+                &types::FORBIDDEN,
+                &types::CAPACITY_EXCEEDED,
+                &types::EVENT_CANCELLED,
+            ],
+            _ => vec![],
+        });
+        all
+    }
+}
+
+fn parameter(place: &str, name: &str, description: &str, schema: &Value) -> Value {
+    json!({ "name": name, "in": place, "required": false, "description": description, "schema": schema })
+}
+
+fn query(name: &str, description: &str, schema: &Value) -> Value {
+    parameter("query", name, description, schema)
+}
+
+fn header(name: &str, description: &str, schema: &Value) -> Value {
+    parameter("header", name, description, schema)
+}
+
+/// What the list of events can be asked.
+fn filters() -> Vec<Value> {
+    let instant = json!({ "type": "string", "format": "date-time", "pattern": "^[12][0-9]{3}-" });
+    let tag =
+        json!({ "type": "string", "minLength": 1, "maxLength": TAG_MAX, "pattern": PROSE_PATTERN });
+    let text =
+        json!({ "type": "string", "minLength": 1, "maxLength": 200, "pattern": PROSE_PATTERN });
+    let found = "Full text: title, description, location and tags hold words that begin with each of these.";
+    let orders = json!({ "type": "string", "enum": ["start", "-start", "created", "-created", "updated", "-updated"], "default": "start" });
+    vec![
+        query("from", "Ends after this instant.", &instant),
+        query("to", "Starts before this instant.", &instant),
+        query(
+            "status",
+            "Has this status.",
+            &json!({ "$ref": "#/components/schemas/EventStatus" }),
+        ),
+        query(
+            "organizer_id",
+            "Is organised by this user.",
+            &json!({ "type": "string", "format": "uuid" }),
+        ),
+        query(
+            "participant",
+            "The caller takes part.",
+            &json!({ "type": "string", "enum": ["me"] }),
+        ),
+        query(
+            "visibility",
+            "Is seen by these.",
+            &json!({ "$ref": "#/components/schemas/Visibility" }),
+        ),
+        query("tag", "Has this tag.", &tag),
+        query("q", found, &text),
+        query("sort", "In which order; `-` reverses.", &orders),
+    ]
+}
+
 /// Everything that follows from an operation's path, method and body.
 fn complete(path: &str, method: &str, operation: &mut Value) {
     let id = operation["operationId"]
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    let public = path.starts_with("/api/v1/auth/");
-    let single =
-        path == "/api/v1/users/me" || path.ends_with("{event_id}") || path.ends_with("{user_id}");
-    let list = method == "get" && !single;
-    let has_body = operation.get("requestBody").is_some();
-    let once = method == "post" && !public;
-    let if_match = matches!(
-        id.as_str(),
-        "replaceEvent"
-            | "changeEvent"
-            | "deleteEvent"
-            | "cancelEvent"
-            | "changeMe"
-            | "removeParticipant"
-            | "answer"
-    );
-
-    if public {
+    let facts = Operation {
+        path,
+        method,
+        id: &id,
+        has_body: operation.get("requestBody").is_some(),
+    };
+    if facts.public() {
         operation["security"] = json!([{}]);
     }
-    if has_body {
-        let media = if method == "patch" && id != "answer" {
-            Some("application/merge-patch+json")
-        } else {
-            None
-        };
+    if facts.is(&["changeEvent", "changeMe"]) {
         let content = &mut operation["requestBody"]["content"];
-        if id == "changeEvent" {
+        if facts.is(&["changeEvent"]) {
             content["application/json"]["schema"] =
                 json!({ "$ref": "#/components/schemas/EventPatch" });
         }
-        if let Some(media) = media {
-            content[media] = content["application/json"].clone();
-        }
+        content["application/merge-patch+json"] = content["application/json"].clone();
     }
-    if id == "inviteParticipants" {
-        let schema = &mut operation["responses"]["201"]["content"]["application/json"]["schema"];
-        *schema = json!({ "oneOf": [
-            { "$ref": "#/components/schemas/Participant" }, { "$ref": "#/components/schemas/InvitedBody" },
-        ] });
+    if facts.is(&["inviteParticipants"]) {
+        let schemas = ["Participant", "InvitedBody"]
+            .map(|name| json!({ "$ref": format!("#/components/schemas/{name}") }));
+        operation["responses"]["201"]["content"]["application/json"]["schema"] =
+            json!({ "oneOf": schemas });
     }
-    operation["parameters"] =
-        parameters(path, &id, list, once, if_match, method == "get" && single);
-
+    operation["parameters"] = facts.parameters();
     for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
-        let mut names = COMMON_HEADERS.to_vec();
-        if single && matches!(method, "get" | "put" | "patch")
-            || id == "createEvent"
-            || id == "cancelEvent"
-            || id == "answer"
-        {
-            names.extend(["etag", "last-modified"]);
-        }
-        if status == "201" {
-            names.push("location");
-        }
-        if list {
-            names.push("link");
-        }
-        if once {
-            names.push("idempotency-replayed");
-        }
-        response["headers"] = Value::Object(header_refs(&names));
+        response["headers"] = Value::Object(header_refs(&facts.response_headers(status)));
     }
-    if method == "get" && single {
+    if facts.reads_one() {
         operation["responses"]["304"] = json!({
             "description": "It is still in the state that If-None-Match names",
-            "headers": header_refs(&[COMMON_HEADERS, &["etag", "last-modified"]].concat()),
+            "headers": header_refs(&facts.response_headers("304")),
         });
     }
-    let problems = problems(
-        path,
-        &id,
-        public,
-        list,
-        has_body,
-        once,
-        if_match || single && method == "get",
-        method,
-    );
-    add_problems(operation, &problems);
+    add_problems(operation, &facts.problems());
     if let Some(links) = links(&id) {
         operation["responses"]["201"]["links"] = links;
     }
-}
-
-fn parameters(
-    path: &str,
-    id: &str,
-    list: bool,
-    once: bool,
-    if_match: bool,
-    if_none_match: bool,
-) -> Value {
-    let mut all = Vec::new();
-    for name in path
-        .split('{')
-        .skip(1)
-        .filter_map(|rest| rest.split('}').next())
-    {
-        all.push(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "format": "uuid" } }));
-    }
-    let query = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "query", "required": false, "description": description, "schema": schema });
-    let header = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema });
-    if id == "listEvents" {
-        let instant =
-            json!({ "type": "string", "format": "date-time", "pattern": "^[12][0-9]{3}-" });
-        all.extend([
-            query("from", "Ends after this instant.", instant.clone()),
-            query("to", "Starts before this instant.", instant),
-            query("status", "Has this status.", json!({ "$ref": "#/components/schemas/EventStatus" })),
-            query("organizer_id", "Is organised by this user.", json!({ "type": "string", "format": "uuid" })),
-            query("participant", "The caller takes part.", json!({ "type": "string", "enum": ["me"] })),
-            query("visibility", "Is seen by these.", json!({ "$ref": "#/components/schemas/Visibility" })),
-            query("tag", "Has this tag.", json!({ "type": "string", "minLength": 1, "maxLength": TAG_MAX, "pattern": PROSE_PATTERN })),
-            query(
-                "q",
-                "Full text: title, description, location and tags hold words that begin with each of these.",
-                json!({ "type": "string", "minLength": 1, "maxLength": 200, "pattern": PROSE_PATTERN }),
-            ),
-            query(
-                "sort",
-                "In which order; `-` reverses.",
-                json!({ "type": "string", "enum": ["start", "-start", "created", "-created", "updated", "-updated"], "default": "start" }),
-            ),
-        ]);
-    }
-    if id == "listNotifications" {
-        all.push(query(
-            "unread",
-            "Only those unread, or only those read.",
-            json!({ "type": "boolean" }),
-        ));
-    }
-    if list {
-        let limit = json!({ "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT });
-        all.push(query("limit", "Items on the page.", limit));
-        all.push(query(
-            "cursor",
-            "Where the page begins: `next_cursor` of the page before.",
-            json!({ "type": "string" }),
-        ));
-    }
-    if once {
-        let key = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9_.-]+$" });
-        all.push(header(
-            "Idempotency-Key",
-            "Makes it safe to repeat the request: the first answer is kept for 24 hours and given again. A quoted string \
-             (RFC 9651) is accepted too.",
-            key,
-        ));
-    }
-    let tags = json!({ "type": "string", "pattern": r#"^(\*|"[!#-~]*")$"#, "example": "\"3\"" });
-    if if_match {
-        all.push(header(
-            "If-Match",
-            "Go ahead only if this is the present state.",
-            tags.clone(),
-        ));
-    }
-    if if_none_match {
-        all.push(header(
-            "If-None-Match",
-            "Answer 304 if this is the present state.",
-            tags,
-        ));
-    }
-    Value::Array(all)
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    clippy::fn_params_excessive_bools,
-    reason = "facts of one operation, found once above"
-)]
-fn problems(
-    path: &str,
-    id: &str,
-    public: bool,
-    list: bool,
-    has_body: bool,
-    once: bool,
-    conditional: bool,
-    method: &str,
-) -> Vec<&'static ProblemType> {
-    let mut all = vec![
-        &types::MALFORMED_QUERY,
-        &types::RATE_LIMITED,
-        &types::INTERNAL_ERROR,
-        &types::OVERLOADED,
-        &types::DEADLINE_EXCEEDED,
-        &types::DATABASE_UNAVAILABLE,
-    ];
-    if !public {
-        all.extend([&types::UNAUTHENTICATED, &types::INVALID_TOKEN]);
-    }
-    if list {
-        all.extend([
-            &types::INVALID_CURSOR,
-            &types::CURSOR_EXPIRED,
-            &types::VALIDATION_FAILED,
-        ]);
-    }
-    if has_body {
-        all.extend([
-            &types::MALFORMED_JSON,
-            &types::BODY_TOO_LARGE,
-            &types::UNSUPPORTED_MEDIA_TYPE,
-            &types::VALIDATION_FAILED,
-        ]);
-    }
-    if once {
-        all.extend([
-            &types::INVALID_HEADER,
-            &types::IDEMPOTENCY_IN_PROGRESS,
-            &types::IDEMPOTENCY_KEY_REUSED,
-            &types::BODY_TOO_LARGE,
-        ]);
-    }
-    if conditional {
-        all.push(&types::INVALID_HEADER);
-        if method != "get" {
-            all.push(&types::STALE_VERSION);
-        }
-    }
-    if !public && method != "get" || path.contains("api-keys") {
-        all.push(&types::INSUFFICIENT_SCOPE);
-    }
-    if path.contains('{') {
-        all.push(&types::NOT_FOUND);
-    }
-    all.extend(match id {
-        "register" => vec![&types::EMAIL_TAKEN],
-        "login" => vec![&types::INVALID_CREDENTIALS],
-        "refresh" => vec![&types::INVALID_TOKEN],
-        "createApiKey" => vec![&types::TOO_MANY_API_KEYS],
-        "replaceEvent" | "changeEvent" => vec![&types::FORBIDDEN, &types::CAPACITY_BELOW_SEATS],
-        "deleteEvent" | "cancelEvent" | "removeParticipant" => vec![&types::FORBIDDEN],
-        "inviteParticipants" => vec![
-            &types::FORBIDDEN,
-            &types::ALREADY_PARTICIPANT,
-            &types::EVENT_CANCELLED,
-        ],
-        "answer" => vec![
-            &types::FORBIDDEN,
-            &types::CAPACITY_EXCEEDED,
-            &types::EVENT_CANCELLED,
-        ],
-        _ => vec![],
-    });
-    all
 }
 
 /// One response for each status, with an example for each problem.

@@ -18,7 +18,9 @@ use super::{
 use crate::{
     domain::{
         fault::Faults,
-        participant::{COMMENT_MAX, INVITE_MAX, Participant, ParticipantRole, ParticipantStatus},
+        participant::{
+            COMMENT_MAX, Comment, INVITE_MAX, Participant, ParticipantRole, ParticipantStatus,
+        },
         seats::Admission,
         text,
     },
@@ -263,6 +265,10 @@ pub(super) async fn remove(
     Ok(Reply::empty(StatusCode::NO_CONTENT))
 }
 
+fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Comment, D::Error> {
+    Option::deserialize(from).map(Comment::Now)
+}
+
 /// An answer to an invitation, or to a public event.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -270,8 +276,9 @@ pub(crate) struct AnswerInput {
     /// Whether they come.
     status: AnswerStatus,
     /// What they say with it; left out, what they said before stays.
-    #[serde(default, deserialize_with = "present")]
-    comment: Option<Option<String>>,
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<String>)]
+    comment: Comment,
 }
 
 /// An answer.
@@ -310,7 +317,7 @@ pub(super) async fn answer(
     Json(input): Json<AnswerInput>,
 ) -> Answered {
     let mut faults = Faults::default();
-    if let Some(Some(comment)) = &input.comment {
+    if let Comment::Now(Some(comment)) = &input.comment {
         text::prose(&mut faults, "/comment", comment, 0, COMMENT_MAX);
     }
     faults.or(()).map_err(Problem::invalid)?;

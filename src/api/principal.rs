@@ -142,18 +142,14 @@ impl Principals {
         let hash = hash_token(token);
         let known = self.keys.get(&hash).await;
         protection::cache_asked(KEYS, known.is_some());
-        let found = match known {
-            Some(found) => found,
-            None => {
-                let asked = self
-                    .store
-                    .api_key_by_hash(&hash)
-                    .instrument(traces::cache_span(KEYS))
-                    .await?;
-                let found = asked.map(|(user_id, key)| (user_id, Arc::new(key)));
-                self.keys.insert(hash, found.clone()).await;
-                found
-            }
+        let found = if let Some(found) = known {
+            found
+        } else {
+            let asked = self.store.api_key_by_hash(&hash);
+            let asked = asked.instrument(traces::cache_span(KEYS)).await?;
+            let found = asked.map(|(user_id, key)| (user_id, Arc::new(key)));
+            self.keys.insert(hash, found.clone()).await;
+            found
         };
         let Some((user_id, key)) = found else {
             return Ok(None);

@@ -76,12 +76,15 @@ async fn health(State(api): State<Api>) -> Reply {
     Reply::json(status, &json!({ "status": word }))
 }
 
+/// Method, route, and the statuses with their kind of error that exist from the start.
+type Series = (&'static str, String, Vec<(u16, &'static str)>);
+
 /// The names of routes.
 #[derive(Debug)]
 pub(super) struct Routes {
     canonical: HashMap<String, Arc<str>>,
     unmatched: Arc<str>,
-    series: Vec<(&'static str, String, Vec<(u16, &'static str)>)>,
+    series: Vec<Series>,
 }
 
 impl Routes {

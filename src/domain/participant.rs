@@ -40,6 +40,16 @@ pub const COMMENT_MAX: usize = 1_000;
 /// Most people invited by one request.
 pub const INVITE_MAX: usize = 500;
 
+/// What somebody says with an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Comment {
+    /// Nothing: what they said before stays.
+    #[default]
+    Unchanged,
+    /// This, or that they take back what they said.
+    Now(Option<String>),
+}
+
 /// One person at one event.
 #[derive(Clone, Debug)]
 pub struct Participant {

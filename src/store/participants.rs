@@ -20,7 +20,7 @@ use crate::domain::{
     event::{Event, EventStatus},
     fault::Faults,
     page::{Page, PageRequest},
-    participant::{Participant, ParticipantRole, ParticipantStatus},
+    participant::{Comment, Participant, ParticipantRole, ParticipantStatus},
     seats::{Admission, Full, Hold},
     text::normal_email,
     version::Expected,
@@ -51,8 +51,8 @@ pub struct Invitation {
 pub struct Answer {
     /// Whether they come.
     pub status: ParticipantStatus,
-    /// What they say with it; `None` leaves what they said before.
-    pub comment: Option<Option<String>>,
+    /// What they say with it.
+    pub comment: Comment,
 }
 
 #[derive(FromRow)]
@@ -446,7 +446,7 @@ async fn record_answer(
     });
     let mut after = before.clone();
     after.status = answer.status;
-    if let Some(comment) = &answer.comment {
+    if let Comment::Now(comment) = &answer.comment {
         after.comment.clone_from(comment);
     }
     let (shown, next_place) = (event.seats_taken, event.next_place);

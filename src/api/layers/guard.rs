@@ -33,17 +33,15 @@ pub(crate) async fn bound_in_flight(
 
 /// Gives a request up at its deadline.
 pub(crate) async fn bound_time(State(api): State<Api>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(api.limits.request_timeout, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            requests::shed("deadline");
-            Problem::new(
-                &types::DEADLINE_EXCEEDED,
-                "The request did not finish within its time.",
-            )
-            .into_response()
-        }
-    }
+    let answered = tokio::time::timeout(api.limits.request_timeout, next.run(request)).await;
+    answered.unwrap_or_else(|_| {
+        requests::shed("deadline");
+        Problem::new(
+            &types::DEADLINE_EXCEEDED,
+            "The request did not finish within its time.",
+        )
+        .into_response()
+    })
 }
 
 /// Refuses a body that says it is too large, and stops reading one that is.

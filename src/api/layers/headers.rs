@@ -101,6 +101,6 @@ pub(crate) fn cors(origins: &[CorsOrigin]) -> Option<CorsLayer> {
             "traceresponse",
             "x-request-id",
         ]))
-        .max_age(Duration::from_secs(3600));
+        .max_age(Duration::from_hours(1));
     Some(layer)
 }

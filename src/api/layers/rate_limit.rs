@@ -82,6 +82,12 @@ pub(crate) struct Decision {
     pub retry_after: u64,
 }
 
+impl Decision {
+    fn outcome(self) -> &'static str {
+        if self.allowed { "allowed" } else { "limited" }
+    }
+}
+
 impl Policy {
     fn new(name: &'static str, rate: &Rate, max_keys: usize) -> Self {
         let each = rate.period / rate.count.get();
@@ -127,14 +133,7 @@ impl Policy {
                 }
             }
         };
-        protection::rate_limit_decided(
-            self.name,
-            if decision.allowed {
-                "allowed"
-            } else {
-                "limited"
-            },
-        );
+        protection::rate_limit_decided(self.name, decision.outcome());
         decision
     }
 
@@ -217,13 +216,7 @@ pub(crate) async fn limit(State(api): State<Api>, request: Request, next: Next) 
         (_, None) => LimitKey::address(IpAddr::from([0, 0, 0, 0])),
     };
     let decision = policy.decide(key);
-    scope::with_current(|scope| {
-        scope.set_rate_limit(if decision.allowed {
-            "allowed"
-        } else {
-            "limited"
-        })
-    });
+    scope::with_current(|scope| scope.set_rate_limit(decision.outcome()));
     let mut response = if decision.allowed {
         next.run(request).await
     } else {

@@ -25,7 +25,7 @@ impl<K> Clone for BoundedStore<K> {
 
 #[derive(Debug)]
 struct Shards<K> {
-    shards: Vec<Mutex<HashMap<K, Nanos>>>,
+    all: Vec<Mutex<HashMap<K, Nanos>>>,
     per_shard: usize,
     hasher: RandomState,
 }
@@ -33,7 +33,7 @@ struct Shards<K> {
 impl<K: Hash + Eq + Clone> BoundedStore<K> {
     pub(super) fn new(max_keys: usize) -> Self {
         Self(Arc::new(Shards {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            all: (0..SHARDS).map(|_| Mutex::default()).collect(),
             per_shard: max_keys.div_ceil(SHARDS).max(1),
             hasher: RandomState::new(),
         }))
@@ -41,7 +41,7 @@ impl<K: Hash + Eq + Clone> BoundedStore<K> {
 
     pub(super) fn len(&self) -> usize {
         self.0
-            .shards
+            .all
             .iter()
             .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len())
             .sum()
@@ -56,7 +56,7 @@ impl<K: Hash + Eq + Clone> StateStore for BoundedStore<K> {
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
         let at = usize::try_from(self.0.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
-        let mut shard = self.0.shards[at]
+        let mut shard = self.0.all[at]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let known = shard.get(key).copied();
