@@ -1,5 +1,6 @@
 //! All SQL. One file per aggregate; `engine` is how a statement is run, `writer` how SQLite writes.
 
+mod answers;
 mod api_keys;
 mod changes;
 mod columns;
@@ -29,6 +30,7 @@ use std::{
 use sqlx::{PgPool, SqlitePool};
 
 pub use self::{
+    answers::{Answer, Answered},
     api_keys::NewApiKey,
     columns::Timestamp,
     deliveries::{Delivery, QueueState, RetryPolicy},
@@ -39,7 +41,7 @@ pub use self::{
     migrate::SchemaVersion,
     notifications::Notification,
     open::{Settings, chain},
-    participants::{Answer, Invitation, Invitee},
+    participants::{Invitation, Invitee},
     sessions::Refreshed,
     users::{Credentials, NewUser},
 };

@@ -5,14 +5,13 @@ use sqlx::{FromRow, query, query_as};
 use uuid::Uuid;
 
 use super::{
-    Store,
+    Store, answers,
     changes::{self, NewChange},
     columns::Timestamp,
     engine::{Session, Sql, reading, statement, transaction},
     error::{Error, Refusal},
-    event_row, events,
+    events,
     idempotency::Receipt,
-    seating,
 };
 use crate::domain::{
     actor::Actor,
@@ -20,8 +19,8 @@ use crate::domain::{
     event::{Event, EventStatus},
     fault::Faults,
     page::{Page, PageRequest},
-    participant::{Comment, Participant, ParticipantRole, ParticipantStatus},
-    seats::{Admission, Full, Hold},
+    participant::{Participant, ParticipantRole, ParticipantStatus},
+    seats::{Admission, Hold},
     text::normal_email,
     version::Expected,
 };
@@ -44,15 +43,6 @@ pub struct Invitation {
     pub role: ParticipantRole,
     /// JSON Pointer to where the request names the person.
     pub pointer: String,
-}
-
-/// An answer.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// Whether they come.
-    pub status: ParticipantStatus,
-    /// What they say with it.
-    pub comment: Comment,
 }
 
 #[derive(FromRow)]
@@ -97,7 +87,7 @@ const FIND: Sql = Sql::same(
      FROM participants WHERE event_id = $1 AND user_id = $2",
 );
 
-async fn find(
+pub(super) async fn find(
     session: &mut Session,
     event_id: Uuid,
     user_id: Uuid,
@@ -112,7 +102,7 @@ async fn find(
 }
 
 /// Inserts or replaces a participant; the event's row is locked.
-async fn save(session: &mut Session, participant: &Participant) -> Result<(), Error> {
+pub(super) async fn save(session: &mut Session, participant: &Participant) -> Result<(), Error> {
     const SQL: Sql = Sql::same(
         "INSERT INTO participants (event_id, user_id, role, status, admission, place, comment, responded_at, version, \
          created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
@@ -156,7 +146,7 @@ async fn resolve(session: &mut Session, invitee: &Invitee) -> Result<Option<Uuid
     }
 }
 
-fn change(
+pub(super) fn change(
     kind: ChangeKind,
     event: &Event,
     actor: Actor,
@@ -300,38 +290,6 @@ impl Store {
         Ok(invited)
     }
 
-    /// Takes the caller's answer; somebody who was not invited joins a public event by it. Returns the participant and what
-    /// the answer changed: whether it is another status, and another admission.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] for an event not visible, [`Refusal::CapacityExceeded`], [`Refusal::EventCancelled`],
-    /// [`Error::Stale`].
-    pub async fn answer(
-        &self,
-        actor: Actor,
-        event_id: Uuid,
-        expected: &Expected,
-        answer: &Answer,
-    ) -> Result<(Participant, Answered), Error> {
-        let answered = transaction!(self, "participants.answer", |tx| {
-            let mut event = events::lock_visible(tx, actor, event_id).await?;
-            let before = find(tx, event_id, actor.user_id).await?;
-            if event.content.status == EventStatus::Cancelled {
-                return Err(Error::Refused(Refusal::EventCancelled));
-            }
-            let expects = match &before {
-                Some(before) => expected.allows(&before.tag()),
-                None => *expected == Expected::Anything,
-            };
-            if !expects {
-                return Err(Error::Stale);
-            }
-            record_answer(tx, actor, &mut event, before, answer, self.clock().now()).await
-        })?;
-        self.wake_outbox();
-        Ok(answered)
-    }
-
     /// Removes a participant: the organizer anyone, anyone themselves.
     ///
     /// # Errors
@@ -375,136 +333,11 @@ impl Store {
             )
             .await?;
             if participant.hold == Hold::Seat {
-                release_seat(tx, &mut event, now).await?;
+                answers::release_seat(tx, &mut event, now).await?;
             }
             Ok(())
         })?;
         self.wake_outbox();
         Ok(())
     }
-}
-
-/// What an answer changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Answered {
-    /// The status is another one.
-    pub status: bool,
-    /// The admission is another one.
-    pub admission: bool,
-}
-
-/// Gives the seat back, to the first who waits if there is one, and writes the event.
-async fn release_seat(
-    tx: &mut Session,
-    event: &mut Event,
-    now: jiff::Timestamp,
-) -> Result<(), Error> {
-    let taken = event.seats_taken;
-    let mut seats = event.seats();
-    seats.release(Hold::Seat);
-    event.seats_taken = seats.taken;
-    write_seats(tx, event, taken, now).await
-}
-
-/// Promotes, then writes the event's seats; its version grows when what is shown of it changed.
-async fn write_seats(
-    tx: &mut Session,
-    event: &mut Event,
-    shown: i64,
-    now: jiff::Timestamp,
-) -> Result<(), Error> {
-    event.updated_at = now;
-    if event.seats_taken < shown {
-        seating::promote(tx, event).await?;
-    }
-    if event.seats_taken != shown {
-        event.version += 1;
-    }
-    event_row::update_seats(tx, event).await
-}
-
-async fn record_answer(
-    tx: &mut Session,
-    actor: Actor,
-    event: &mut Event,
-    before: Option<Participant>,
-    answer: &Answer,
-    now: jiff::Timestamp,
-) -> Result<(Participant, Answered), Error> {
-    let joined = before.is_none();
-    let before = before.unwrap_or_else(|| Participant {
-        event_id: event.id,
-        user_id: actor.user_id,
-        role: ParticipantRole::default(),
-        status: ParticipantStatus::NeedsAction,
-        hold: Hold::Nothing,
-        comment: None,
-        responded_at: None,
-        version: 0,
-        created_at: now,
-        updated_at: now,
-    });
-    let mut after = before.clone();
-    after.status = answer.status;
-    if let Comment::Now(comment) = &answer.comment {
-        after.comment.clone_from(comment);
-    }
-    let (shown, next_place) = (event.seats_taken, event.next_place);
-    let mut seats = event.seats();
-    if answer.status == ParticipantStatus::Accepted {
-        after.hold = seats
-            .ask(before.hold)
-            .map_err(|Full| Error::Refused(Refusal::CapacityExceeded))?;
-    } else {
-        seats.release(before.hold);
-        after.hold = Hold::Nothing;
-    }
-    (event.seats_taken, event.next_place) = (seats.taken, seats.next_place);
-
-    let answered = Answered {
-        status: joined || after.status != before.status,
-        admission: after.hold.admission() != before.hold.admission(),
-    };
-    if !answered.status && !answered.admission && after.comment == before.comment {
-        return Ok((before, answered));
-    }
-    after.version += 1;
-    after.responded_at = Some(now);
-    after.updated_at = now;
-    save(tx, &after).await?;
-
-    event.updated_at = now;
-    let mut data = events::summary(event);
-    data.insert(
-        "status".into(),
-        json!({ "from": before.status, "to": after.status }),
-    );
-    data.insert("comment".into(), json!(after.comment));
-    changes::append(
-        tx,
-        change(
-            ChangeKind::ParticipantStatusChanged,
-            event,
-            actor,
-            &after,
-            data,
-        ),
-    )
-    .await?;
-    if answered.admission {
-        let from_to = (before.hold.admission(), after.hold.admission());
-        seating::admission_changed(
-            tx,
-            event,
-            actor.user_id,
-            after.version,
-            Some(actor.user_id),
-            from_to,
-        )
-        .await?;
-    }
-    if event.seats_taken != shown || event.next_place != next_place {
-        write_seats(tx, event, shown, now).await?;
-    }
-    Ok((after, answered))
 }

@@ -1,0 +1,263 @@
+//! What holds for an operation because of its path, its method and its body: parameters, headers, problems.
+
+use serde_json::{Value, json};
+
+use super::COMMON_HEADERS;
+use crate::{
+    api::{problem::ProblemType, problem_types as types},
+    domain::{
+        event::TAG_MAX,
+        page::{LIMIT_DEFAULT, LIMIT_MAX},
+        text::PROSE_PATTERN,
+    },
+};
+
+/// An operation, as far as what holds for all of its kind follows from it.
+pub(super) struct Operation<'a> {
+    pub(super) path: &'a str,
+    pub(super) method: &'a str,
+    pub(super) id: &'a str,
+    pub(super) has_body: bool,
+}
+
+impl Operation<'_> {
+    pub(super) fn is(&self, ids: &[&str]) -> bool {
+        ids.contains(&self.id)
+    }
+
+    /// Needs no token.
+    pub(super) fn public(&self) -> bool {
+        self.path.starts_with("/api/v1/auth/")
+    }
+
+    /// Reads one thing, which has validators.
+    pub(super) fn reads_one(&self) -> bool {
+        self.is(&["getMe", "getEvent", "getParticipant"])
+    }
+
+    /// Reads a page.
+    pub(super) fn reads_page(&self) -> bool {
+        self.method == "get" && !self.reads_one()
+    }
+
+    /// Answers with one thing that has validators.
+    pub(super) fn shows_one(&self) -> bool {
+        let writes = [
+            "createEvent",
+            "replaceEvent",
+            "changeEvent",
+            "cancelEvent",
+            "changeMe",
+            "answer",
+            "register",
+        ];
+        self.reads_one() || self.is(&writes)
+    }
+
+    /// Takes an `Idempotency-Key`.
+    pub(super) fn once(&self) -> bool {
+        self.method == "post" && !self.public()
+    }
+
+    /// Takes `If-Match`.
+    pub(super) fn takes_if_match(&self) -> bool {
+        let ids = [
+            "replaceEvent",
+            "changeEvent",
+            "deleteEvent",
+            "cancelEvent",
+            "changeMe",
+            "removeParticipant",
+            "answer",
+        ];
+        self.is(&ids)
+    }
+
+    pub(super) fn response_headers(&self, status: &str) -> Vec<&'static str> {
+        let mut names = COMMON_HEADERS.to_vec();
+        if self.shows_one() {
+            names.extend(["etag", "last-modified"]);
+        }
+        if status == "201" {
+            names.push("location");
+        }
+        if self.reads_page() {
+            names.push("link");
+        }
+        if self.once() {
+            names.push("idempotency-replayed");
+        }
+        names
+    }
+
+    pub(super) fn parameters(&self) -> Value {
+        let mut all = Vec::new();
+        for name in self
+            .path
+            .split('{')
+            .skip(1)
+            .filter_map(|rest| rest.split('}').next())
+        {
+            let id = json!({ "type": "string", "format": "uuid" });
+            all.push(json!({ "name": name, "in": "path", "required": true, "schema": id }));
+        }
+        if self.id == "listEvents" {
+            all.extend(filters());
+        }
+        if self.id == "listNotifications" {
+            all.push(query(
+                "unread",
+                "Only those unread, or only those read.",
+                &json!({ "type": "boolean" }),
+            ));
+        }
+        if self.reads_page() {
+            let limit = json!({ "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT });
+            all.push(query("limit", "Items on the page.", &limit));
+            let cursor = "Where the page begins: `next_cursor` of the page before.";
+            all.push(query("cursor", cursor, &json!({ "type": "string" })));
+        }
+        if self.once() {
+            let key = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9_.-]+$" });
+            let once = "Makes it safe to repeat the request: the first answer is kept for 24 hours and given again. \
+                        A quoted string (RFC 9651) is accepted too.";
+            all.push(header("Idempotency-Key", once, &key));
+        }
+        let tags =
+            json!({ "type": "string", "pattern": r#"^(\*|"[!#-~]*")$"#, "example": "\"3\"" });
+        if self.takes_if_match() {
+            all.push(header(
+                "If-Match",
+                "Go ahead only if this is the present state.",
+                &tags,
+            ));
+        }
+        if self.reads_one() {
+            all.push(header(
+                "If-None-Match",
+                "Answer 304 if this is the present state.",
+                &tags,
+            ));
+        }
+        Value::Array(all)
+    }
+
+    pub(super) fn problems(&self) -> Vec<&'static ProblemType> {
+        let mut all = vec![
+            &types::MALFORMED_QUERY,
+            &types::RATE_LIMITED,
+            &types::INTERNAL_ERROR,
+            &types::OVERLOADED,
+            &types::DEADLINE_EXCEEDED,
+            &types::DATABASE_UNAVAILABLE,
+        ];
+        if !self.public() {
+            all.extend([&types::UNAUTHENTICATED, &types::INVALID_TOKEN]);
+        }
+        if self.reads_page() {
+            all.extend([
+                &types::INVALID_CURSOR,
+                &types::CURSOR_EXPIRED,
+                &types::VALIDATION_FAILED,
+            ]);
+        }
+        if self.has_body {
+            all.extend([
+                &types::MALFORMED_JSON,
+                &types::BODY_TOO_LARGE,
+                &types::UNSUPPORTED_MEDIA_TYPE,
+                &types::VALIDATION_FAILED,
+            ]);
+        }
+        if self.once() {
+            all.extend([
+                &types::INVALID_HEADER,
+                &types::IDEMPOTENCY_IN_PROGRESS,
+                &types::IDEMPOTENCY_KEY_REUSED,
+                &types::BODY_TOO_LARGE,
+            ]);
+        }
+        if self.takes_if_match() || self.reads_one() {
+            all.push(&types::INVALID_HEADER);
+        }
+        if self.takes_if_match() {
+            all.push(&types::STALE_VERSION);
+        }
+        if !self.public() && self.method != "get" || self.path.contains("api-keys") {
+            all.push(&types::INSUFFICIENT_SCOPE);
+        }
+        if self.path.contains('{') {
+            all.push(&types::NOT_FOUND);
+        }
+        all.extend(match self.id {
+            "register" => vec![&types::EMAIL_TAKEN],
+            "login" => vec![&types::INVALID_CREDENTIALS],
+            "refresh" => vec![&types::INVALID_TOKEN],
+            "createApiKey" => vec![&types::TOO_MANY_API_KEYS],
+            "replaceEvent" | "changeEvent" => vec![&types::FORBIDDEN, &types::CAPACITY_BELOW_SEATS],
+            "deleteEvent" | "cancelEvent" | "removeParticipant" => vec![&types::FORBIDDEN],
+            "inviteParticipants" => vec![
+                &types::FORBIDDEN,
+                &types::ALREADY_PARTICIPANT,
+                &types::EVENT_CANCELLED,
+            ],
+            "answer" => vec![
+                &types::FORBIDDEN,
+                &types::CAPACITY_EXCEEDED,
+                &types::EVENT_CANCELLED,
+            ],
+            _ => vec![],
+        });
+        all
+    }
+}
+
+fn parameter(place: &str, name: &str, description: &str, schema: &Value) -> Value {
+    json!({ "name": name, "in": place, "required": false, "description": description, "schema": schema })
+}
+
+fn query(name: &str, description: &str, schema: &Value) -> Value {
+    parameter("query", name, description, schema)
+}
+
+fn header(name: &str, description: &str, schema: &Value) -> Value {
+    parameter("header", name, description, schema)
+}
+
+/// What the list of events can be asked.
+fn filters() -> Vec<Value> {
+    let instant = json!({ "type": "string", "format": "date-time", "pattern": "^[12][0-9]{3}-" });
+    let tag =
+        json!({ "type": "string", "minLength": 1, "maxLength": TAG_MAX, "pattern": PROSE_PATTERN });
+    let text =
+        json!({ "type": "string", "minLength": 1, "maxLength": 200, "pattern": PROSE_PATTERN });
+    let found = "Full text: title, description, location and tags hold words that begin with each of these.";
+    let orders = json!({ "type": "string", "enum": ["start", "-start", "created", "-created", "updated", "-updated"], "default": "start" });
+    vec![
+        query("from", "Ends after this instant.", &instant),
+        query("to", "Starts before this instant.", &instant),
+        query(
+            "status",
+            "Has this status.",
+            &json!({ "$ref": "#/components/schemas/EventStatus" }),
+        ),
+        query(
+            "organizer_id",
+            "Is organised by this user.",
+            &json!({ "type": "string", "format": "uuid" }),
+        ),
+        query(
+            "participant",
+            "The caller takes part.",
+            &json!({ "type": "string", "enum": ["me"] }),
+        ),
+        query(
+            "visibility",
+            "Is seen by these.",
+            &json!({ "$ref": "#/components/schemas/Visibility" }),
+        ),
+        query("tag", "Has this tag.", &tag),
+        query("q", found, &text),
+        query("sort", "In which order; `-` reverses.", &orders),
+    ]
+}
