@@ -1,4 +1,7 @@
 //! The database.
 
+mod change_log;
 mod outage;
+mod plans;
 mod replicas;
+mod schemas;
