@@ -3,9 +3,12 @@
 //! serve all of them, and `lifecycle` starts and stops them. `cli` is the way in.
 
 pub mod api;
+pub mod background;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod lifecycle;
+pub mod listener;
 pub mod ops;
 pub mod store;
 pub mod telemetry;

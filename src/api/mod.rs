@@ -141,10 +141,15 @@ impl Api {
         })))
     }
 
-    /// Sets the gauges of what the API holds in memory.
-    pub fn observe(&self) {
-        self.principals.observe();
-        self.limits.rates.observe();
+    /// Sets the gauges of what the API holds in memory, each second, for as long as it is polled.
+    pub async fn observe_always(&self) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.principals.observe();
+            self.limits.rates.observe();
+        }
     }
 
     /// How the answer to a write is kept for its `Idempotency-Key`: rendered, then sealed.

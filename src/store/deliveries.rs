@@ -277,13 +277,17 @@ impl Store {
         })
     }
 
-    /// How long until the next delivery of a channel is due, or its lease runs out; `None` when nothing waits.
+    /// How long until the next delivery of a channel is due, or its lease runs out; `None` when nothing waits. One that another
+    /// for the same recipient and event holds back does not count: it is due when that one is.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn next_delivery_due(&self, channel: &str) -> Result<Option<Duration>, Error> {
         const SQL: Sql = Sql::same(
-            "SELECT MIN(COALESCE(leased_until, due_at)) AS due FROM deliveries WHERE state = 'pending' AND channel = $1",
+            "SELECT MIN(COALESCE(d.leased_until, d.due_at)) AS due FROM deliveries d \
+             WHERE d.state = 'pending' AND d.channel = $1 AND NOT EXISTS (SELECT 1 FROM deliveries b \
+             WHERE b.state = 'pending' AND b.recipient_id = d.recipient_id AND b.event_id = d.event_id \
+             AND b.channel = d.channel AND b.id < d.id)",
         );
         let found = reading!(self, |session| {
             statement!(session, "deliveries.next_due", SQL, |sql, link| {

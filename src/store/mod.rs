@@ -4,6 +4,7 @@ mod answers;
 mod api_keys;
 mod changes;
 mod columns;
+mod database_clock;
 mod deliveries;
 mod engine;
 mod error;
@@ -14,6 +15,7 @@ mod idempotency;
 mod migrate;
 mod notifications;
 mod open;
+mod operations;
 mod participants;
 mod retry;
 mod seating;
@@ -41,6 +43,7 @@ pub use self::{
     migrate::SchemaVersion,
     notifications::Notification,
     open::{Settings, chain},
+    operations::OPERATIONS,
     participants::{Invitation, Invitee},
     sessions::Refreshed,
     users::{Credentials, NewUser},

@@ -1,0 +1,63 @@
+//! Samples what gauges show: the pool each second, the outbox every few.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::domain::change::CHANNELS;
+use crate::store::{Store, chain};
+use crate::telemetry::instruments;
+
+/// How often gauges are set.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The pool's.
+    pub pool: Duration,
+    /// The outbox's; each asks the database.
+    pub outbox: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            pool: Duration::from_secs(1),
+            outbox: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Sets gauges for as long as it is polled. The pool's do not wait for a database that is slow.
+pub async fn run(store: Store, options: Options) {
+    let pool = async {
+        let mut ticks = interval(options.pool);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            store.observe_pool();
+        }
+    };
+    let outbox = async {
+        let mut ticks = interval(options.outbox);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            observe_outbox(&store).await;
+        }
+    };
+    let ((), ()) = tokio::join!(pool, outbox);
+}
+
+/// Sets the gauges of every channel; leaves them as they are when the database does not answer.
+pub async fn observe_outbox(store: &Store) {
+    for channel in CHANNELS {
+        match store.queue_state(channel).await {
+            Ok(state) => {
+                instruments::outbox::backlog(channel, state.pending, state.dead, state.oldest)
+            }
+            // The dispatcher tells of an outage, once.
+            Err(failure) => {
+                tracing::debug!(channel, error = %chain(&failure), "the outbox's gauges keep their values")
+            }
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! `convoke serve`: the composition root. Each part is given what it needs, in the order in which it is needed.
+
+mod readiness;
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use futures_util::FutureExt as _;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use self::readiness::Readiness;
+use super::shutdown::{self, Running};
+use super::{Failure, REVISION, VERSION, migrate, prepare};
+use crate::api::{self, Api};
+use crate::background;
+use crate::config::{Config, Environment, Loaded, LogFormat};
+use crate::domain::change::{CHANNELS, ChangeKind};
+use crate::domain::participant::ParticipantStatus;
+use crate::domain::seats::Admission;
+use crate::lifecycle::{Lifecycle, panic_text};
+use crate::listener::{self, Drained, Limits, Listener};
+use crate::ops::{self, OpsState, VersionInfo};
+use crate::store::{OPERATIONS, POOL, Store, Transient, chain};
+use crate::telemetry::{self, Guard, instruments, traces};
+
+/// Connections at once on the ops listener: Prometheus, probes and a person or two.
+const OPS_CONNECTIONS: usize = 64;
+/// Time for the ops listener's last answers at the very end.
+const OPS_DRAIN: Duration = Duration::from_secs(1);
+/// Time for the first request of a connection that was made just before the listener closed.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Runs the service until it is asked to stop.
+pub(super) async fn run(loaded: Loaded, traces: traces::Options) -> Result<ExitCode, Failure> {
+    let Loaded { config, warnings } = loaded;
+    let guard = telemetry::start(telemetry_options(&config, traces))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    // The log and the last spans go out whatever happens, a panic of ours included.
+    let served = AssertUnwindSafe(serve(&config, &guard))
+        .catch_unwind()
+        .await;
+    let code = match served {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(reason)) => {
+            tracing::error!(error = reason, "the service cannot go on");
+            ExitCode::FAILURE
+        }
+        Err(panic) => {
+            instruments::process::panicked();
+            tracing::error!(panic = panic_text(panic.as_ref()), "the service panicked");
+            ExitCode::FAILURE
+        }
+    };
+    guard.shutdown(config.shutdown.telemetry_timeout).await;
+    Ok(code)
+}
+
+fn telemetry_options(config: &Config, traces: traces::Options) -> telemetry::Options {
+    telemetry::Options {
+        log_filter: config.log.filter.as_str().to_owned(),
+        log_format: match config.log.format {
+            LogFormat::Json => telemetry::LogFormat::Json,
+            LogFormat::Pretty => telemetry::LogFormat::Pretty,
+        },
+        environment: config.server.env.as_str().to_owned(),
+        service_version: VERSION,
+        revision: REVISION,
+        instance: crate::domain::new_id().to_string(),
+        traces,
+    }
+}
+
+/// Starts everything, waits for the signal, and stops everything. The error is the reason in words, with its causes.
+async fn serve(config: &Config, guard: &Guard) -> Result<(), String> {
+    let lifecycle = Lifecycle::new();
+    lifecycle
+        .watch_signals()
+        .map_err(|failure| format!("signals cannot be handled: {failure}"))?;
+    prime(config);
+    tracing::info!(
+        version = VERSION,
+        revision = REVISION,
+        environment = config.server.env.as_str(),
+        "starting"
+    );
+
+    let readiness = Readiness::new(lifecycle.clone());
+    let ops = bind("ops", config.server.ops_listen).await?;
+    let state = ops_state(guard, &readiness);
+    let ops_closing = CancellationToken::new();
+    let ops = listen(
+        ops,
+        "ops",
+        ops::router(state),
+        ops_limits(config),
+        &ops_closing,
+        &lifecycle,
+    );
+
+    let started = tokio::select! {
+        biased;
+        () = lifecycle.wait_for_signal() => None,
+        started = start(config, &lifecycle, &readiness) => Some(started?),
+    };
+    let Some((store, public)) = started else {
+        tracing::info!(step = "stopped_while_starting", "shutdown");
+        return Ok(());
+    };
+    if config.server.env == Environment::Development {
+        where_to_look(config, public.address, ops.address);
+    }
+
+    lifecycle.wait_for_signal().await;
+    let running = Running {
+        store,
+        public: public.drained,
+        ops: ops.drained,
+        ops_closing,
+    };
+    shutdown::run(running, &config.shutdown, &lifecycle).await;
+    Ok(())
+}
+
+/// The database, what runs beside requests, and the public listener.
+async fn start(
+    config: &Config,
+    lifecycle: &Lifecycle,
+    readiness: &Readiness,
+) -> Result<(Store, Listening), String> {
+    let store = prepare::open_store(config, lifecycle).await;
+    let store =
+        store.map_err(|failure| format!("the database cannot be opened: {}", chain(&failure)))?;
+    if config.database.migrate_on_start {
+        let began = Instant::now();
+        let (before, after) = migrate::migrate(&store).await.map_err(|failure| {
+            format!(
+                "the schema cannot be brought up to date: {}",
+                chain(&failure)
+            )
+        })?;
+        if before.applied != after.applied {
+            let seconds = began.elapsed().as_secs_f64();
+            tracing::info!(
+                from = before.applied,
+                to = after.applied,
+                seconds,
+                "the schema is up to date"
+            );
+        }
+    }
+    // Bound only now: until somebody accepts, a client is better refused than left waiting.
+    let public = bind("public", config.server.listen).await?;
+    background::start(&store, background::Options::from_config(config), lifecycle);
+    readiness.opened(store.clone());
+    let api = Api::new(config, store.clone(), lifecycle);
+    let api = api.map_err(|failure| format!("the API cannot be set up: {failure}"))?;
+    let (gauges, closing) = (api.clone(), lifecycle.closing().clone());
+    lifecycle.spawn("api gauges", async move {
+        closing.run_until_cancelled(gauges.observe_always()).await;
+    });
+    let public = listen(
+        public,
+        "public",
+        api::router(api),
+        public_limits(config),
+        lifecycle.closing(),
+        lifecycle,
+    );
+    lifecycle.set_ready();
+    Ok((store, public))
+}
+
+/// A listener at work.
+struct Listening {
+    address: SocketAddr,
+    drained: oneshot::Receiver<Drained>,
+}
+
+async fn bind(
+    name: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), String> {
+    let failed = |failure| format!("the {name} listener cannot take {address}: {failure}");
+    let socket = TcpListener::bind(address).await.map_err(failed)?;
+    let address = socket.local_addr().map_err(failed)?;
+    Ok((socket, address))
+}
+
+fn listen(
+    (socket, address): (TcpListener, SocketAddr),
+    name: &'static str,
+    router: Router,
+    limits: Limits,
+    closing: &CancellationToken,
+    lifecycle: &Lifecycle,
+) -> Listening {
+    let listener = Listener {
+        name,
+        socket,
+        limits,
+        closing: closing.clone(),
+        counted: name == "public",
+    };
+    let (tell, drained) = oneshot::channel();
+    let serving = lifecycle.clone();
+    lifecycle.spawn_unwatched(name, async move {
+        let result = listener::serve(listener, router, &serving).await;
+        // Nobody listens when the start was broken off.
+        let _ = tell.send(result);
+    });
+    tracing::info!(listener = name, address = %address, "listening");
+    Listening { address, drained }
+}
+
+fn public_limits(config: &Config) -> Limits {
+    Limits {
+        max_connections: config.limits.max_connections,
+        header_read_timeout: config.limits.header_read_timeout,
+        drain_timeout: config.shutdown.timeout,
+        linger: LINGER,
+    }
+}
+
+fn ops_limits(config: &Config) -> Limits {
+    Limits {
+        max_connections: OPS_CONNECTIONS,
+        header_read_timeout: config.limits.header_read_timeout,
+        drain_timeout: OPS_DRAIN,
+        linger: Duration::ZERO,
+    }
+}
+
+fn ops_state(guard: &Guard, readiness: &Readiness) -> OpsState {
+    let version = VersionInfo {
+        version: VERSION,
+        revision: REVISION,
+        rust_version: env!("CARGO_PKG_RUST_VERSION"),
+    };
+    OpsState {
+        exposition: guard.exposition(),
+        log_control: guard.log_control(),
+        readiness: readiness.clone().into_check(),
+        version,
+    }
+}
+
+/// Makes every series exist whose labels are known, so that a rate over its first increase is right.
+fn prime(config: &Config) {
+    let system = config.database.url.engine().as_str();
+    let reasons = Transient::ALL.map(Transient::as_str);
+    instruments::process::config_info(
+        config.server.env.as_str(),
+        system,
+        config.rate_limit.enabled,
+    );
+    instruments::database::prime(system, OPERATIONS.iter().copied(), reasons, [POOL]);
+    instruments::outbox::prime(CHANNELS, background::dispatcher::OUTCOMES);
+    let statuses: Vec<_> = ParticipantStatus::ALL
+        .iter()
+        .map(|one| one.as_str())
+        .collect();
+    let admissions: Vec<_> = Admission::ALL.iter().map(|one| one.as_str()).collect();
+    let kinds: Vec<_> = ChangeKind::ALL.iter().map(|one| one.as_str()).collect();
+    instruments::product::prime(&statuses, &admissions, &kinds);
+}
+
+/// For whoever has just started it on a laptop.
+fn where_to_look(config: &Config, public: SocketAddr, ops: SocketAddr) {
+    let base = config
+        .server
+        .public_url
+        .as_ref()
+        .map_or_else(|| url(public), ToString::to_string);
+    tracing::info!("API      {base}/api/v1");
+    tracing::info!("Docs     {base}/docs");
+    tracing::info!("Metrics  {}/metrics", url(ops));
+}
+
+/// A URL that opens on this machine, also when the listener takes every address.
+fn url(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    format!("http://{address}")
+}

@@ -1,0 +1,126 @@
+//! The names of all database operations, so that each has its series before it first runs.
+
+/// Every name given to a statement, and what surrounds a transaction, in alphabetical order.
+pub const OPERATIONS: &[&str] = &[
+    "BEGIN",
+    "COMMIT",
+    "api_keys.by_hash",
+    "api_keys.count",
+    "api_keys.insert",
+    "api_keys.list",
+    "api_keys.revoke",
+    "changes.after",
+    "changes.append",
+    "changes.of_event",
+    "database.clock",
+    "deliveries.bury",
+    "deliveries.count",
+    "deliveries.finish",
+    "deliveries.forget",
+    "deliveries.give_back",
+    "deliveries.lease",
+    "deliveries.lock_claims",
+    "deliveries.next_due",
+    "deliveries.queue",
+    "deliveries.queue_participants",
+    "deliveries.retry_later",
+    "deliveries.select_due",
+    "event_tags.delete",
+    "event_tags.insert",
+    "events.find",
+    "events.insert",
+    "events.list",
+    "events.lock",
+    "events.move",
+    "events.tombstone",
+    "events.update",
+    "events.update_seats",
+    "events.zoned",
+    "idempotency_keys.find",
+    "idempotency_keys.insert",
+    "idempotency_keys.keep",
+    "idempotency_keys.release",
+    "idempotency_keys.sweep",
+    "idempotency_keys.take_over",
+    "meta.note_zone_rules",
+    "meta.zone_rules",
+    "notifications.insert",
+    "notifications.list",
+    "notifications.list_read",
+    "notifications.list_unread",
+    "notifications.mark_all_read",
+    "notifications.mark_read",
+    "participants.delete",
+    "participants.exists",
+    "participants.find",
+    "participants.first_waiting",
+    "participants.list",
+    "participants.promote",
+    "participants.save",
+    "ping",
+    "refresh_tokens.find",
+    "refresh_tokens.insert",
+    "refresh_tokens.sweep",
+    "refresh_tokens.use",
+    "token_families.insert",
+    "token_families.lock",
+    "token_families.revoke",
+    "token_families.revoke_user",
+    "users.by_email",
+    "users.exists",
+    "users.find",
+    "users.id_by_email",
+    "users.insert",
+    "users.lock",
+    "users.update",
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::OPERATIONS;
+
+    /// The names in `statement!(session, "name", …)`, and those of a table of statements: `("name", SQL)`.
+    fn names(source: &str) -> impl Iterator<Item = &str> {
+        let literal = |text: &'static str| {
+            source
+                .split(text)
+                .skip(1)
+                .filter_map(|rest| rest.split('"').nth(1))
+        };
+        let statements = literal("statement!(");
+        let timings = literal("Timing::start(");
+        let choices = source
+            .split("=> (\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next());
+        statements.chain(timings).chain(choices).filter(|name| {
+            let word = |part: &str| {
+                !part.is_empty() && part.chars().all(|c| c.is_ascii_alphabetic() || c == '_')
+            };
+            name.split('.').all(word)
+        })
+    }
+
+    #[test]
+    fn every_statement_of_the_store_is_in_the_list_and_nothing_else() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+        let mut found = BTreeSet::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() && path.file_name() != Some("operations.rs".as_ref()) {
+                let source = std::fs::read_to_string(path).unwrap();
+                // The comments of the macros give examples.
+                let code: Vec<&str> = source
+                    .lines()
+                    .filter(|line| !line.trim_start().starts_with("//"))
+                    .collect();
+                found.extend(names(&code.join("\n")).map(str::to_owned));
+            }
+        }
+        let listed: BTreeSet<String> = OPERATIONS.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(found, listed);
+        assert!(OPERATIONS.is_sorted(), "the list is in alphabetical order");
+    }
+}
