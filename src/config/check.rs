@@ -24,15 +24,6 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
         "two different ports, or port 0",
     );
     reader.require(
-        &["request_timeout", "shutdown.timeout"],
-        config.limits.request_timeout < config.shutdown.timeout,
-        format!(
-            "request_timeout ({:?}) leaves a running request no time to finish within shutdown.timeout ({:?})",
-            config.limits.request_timeout, config.shutdown.timeout
-        ),
-        "a request_timeout shorter than shutdown.timeout",
-    );
-    reader.require(
         &["access_token_ttl", "refresh_token_ttl"],
         config.auth.access_token_ttl < config.auth.refresh_token_ttl,
         format!(

@@ -90,21 +90,22 @@ impl TryFrom<EventRow> for Event {
     }
 }
 
-/// Reads an event and keeps its row locked until the transaction ends. The first statement of every write to an event or its
-/// participants: PostgreSQL numbers a transaction at its first write, so that those of one event are numbered in the order in
-/// which they commit, which is the order of the change log.
+/// Reads an event and keeps it locked until the transaction ends. The first statement of every write to an event or its
+/// participants.
+///
+/// The change log is read in the order of transaction numbers, so those of one event must be numbered in the order in which
+/// they commit. `FOR UPDATE` alone does not see to that: one who waits for a row that is being updated is numbered while it
+/// waits, and may be overtaken by another who waits. The advisory lock is waited for without a number. (It is taken by the same
+/// statement, once the row is found; both are released together, by the end of the transaction.)
 pub(super) async fn lock(session: &mut Session, id: Uuid) -> Result<Event, Error> {
     const SQL: Sql = Sql::each(
         concat!(
             "SELECT ",
             columns!(),
-            " FROM events e WHERE e.id = $1 AND e.deleted_at IS NULL FOR UPDATE"
+            " FROM events e WHERE e.id = $1 AND e.deleted_at IS NULL \
+             AND pg_advisory_xact_lock(hashtextextended(e.id::text, 0)) IS NOT NULL FOR UPDATE"
         ),
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM events e WHERE e.id = $1 AND e.deleted_at IS NULL"
-        ),
+        concat!("SELECT ", columns!(), " FROM events e WHERE e.id = $1 AND e.deleted_at IS NULL"),
     );
     let row = statement!(session, "events.lock", SQL, |sql, link| {
         query_as::<_, EventRow>(sql).bind(id).fetch_optional(link)
