@@ -4,6 +4,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -153,6 +154,8 @@ impl Lifecycle {
             let second = signals.next().await;
             tracing::warn!(signal = second.name, "asked again, ending at once");
             lifecycle.abort();
+            // Lines are written by a thread of their own: a moment for this one to get out.
+            tokio::time::sleep(Duration::from_millis(10)).await;
             std::process::exit(second.exit_code);
         });
         Ok(())

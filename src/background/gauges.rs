@@ -52,11 +52,11 @@ pub async fn observe_outbox(store: &Store) {
     for channel in CHANNELS {
         match store.queue_state(channel).await {
             Ok(state) => {
-                instruments::outbox::backlog(channel, state.pending, state.dead, state.oldest)
+                instruments::outbox::backlog(channel, state.pending, state.dead, state.oldest);
             }
             // The dispatcher tells of an outage, once.
             Err(failure) => {
-                tracing::debug!(channel, error = %chain(&failure), "the outbox's gauges keep their values")
+                tracing::debug!(channel, error = %chain(&failure), "the outbox's gauges keep their values");
             }
         }
     }

@@ -50,7 +50,7 @@ pub async fn run(store: Store, options: Options, stop: CancellationToken) {
             "the rules of time zones have changed; events follow them"
         ),
         Err(failure) => {
-            tracing::error!(error = %chain(&failure), "events do not follow the rules of time zones yet")
+            tracing::error!(error = %chain(&failure), "events do not follow the rules of time zones yet");
         }
     }
     loop {
@@ -69,7 +69,7 @@ pub async fn run(store: Store, options: Options, stop: CancellationToken) {
                 );
             }
             Err(failure) => {
-                tracing::warn!(error = %chain(&failure), "a sweep failed and waits for the next")
+                tracing::warn!(error = %chain(&failure), "a sweep failed and waits for the next");
             }
         }
         let tenth = options.every / 10;

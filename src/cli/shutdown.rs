@@ -43,7 +43,7 @@ pub(super) async fn run(running: Running, settings: &config::Shutdown, lifecycle
     match tokio::time::timeout_at(deadline + Duration::from_secs(1), public).await {
         Ok(Ok(Drained { cut_off: 0 })) => tracing::info!(step = "requests_finished", "shutdown"),
         Ok(Ok(Drained { cut_off })) => {
-            tracing::warn!(step = "requests_cut_off", connections = cut_off, "shutdown")
+            tracing::warn!(step = "requests_cut_off", connections = cut_off, "shutdown");
         }
         _ => tracing::error!(step = "listener_stuck", "shutdown"),
     }
