@@ -170,7 +170,7 @@ mod tests {
         let clock = Clock::from_fn(move || {
             jiff::Timestamp::from_second(now.load(Ordering::SeqCst)).unwrap()
         });
-        Tokens::new(&Secret::new(secret), clock, Duration::from_secs(60))
+        Tokens::new(&Secret::new(secret), clock, Duration::from_mins(1))
     }
 
     #[test]

@@ -126,6 +126,10 @@ pub(super) fn doubts(config: &Config) -> Vec<String> {
         "hsts has no effect without trusted_proxies: no request is known to have come over TLS",
     );
     warn(
+        config.limits.request_timeout >= config.shutdown.timeout,
+        "request_timeout is not shorter than shutdown.timeout: a shutdown may cut a running request off",
+    );
+    warn(
         production && !config.rate_limit.enabled,
         "rate_limit.enabled is false: logins can be guessed without limit",
     );

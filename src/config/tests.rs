@@ -118,7 +118,6 @@ fn a_faulty_setting_is_not_blamed_twice_through_its_default() {
 fn settings_that_contradict_each_other_are_refused() {
     for (name, value, about) in [
         ("CONVOKE_OPS_LISTEN", "0.0.0.0:8080", "take the same port"),
-        ("CONVOKE_REQUEST_TIMEOUT", "30s", "no time to finish"),
         ("CONVOKE_REFRESH_TOKEN_TTL", "5m", "is not shorter"),
         ("CONVOKE_DATABASE_MIN_CONNECTIONS", "11", "is larger than"),
         ("CONVOKE_OUTBOX_BACKOFF_MAX", "100ms", "is longer than"),

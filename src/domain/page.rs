@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    const TTL: Duration = Duration::from_secs(60);
+    const TTL: Duration = Duration::from_mins(1);
 
     #[test]
     fn a_cursor_serves_its_own_query_for_its_time() {

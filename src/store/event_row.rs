@@ -105,7 +105,11 @@ pub(super) async fn lock(session: &mut Session, id: Uuid) -> Result<Event, Error
             " FROM events e WHERE e.id = $1 AND e.deleted_at IS NULL \
              AND pg_advisory_xact_lock(hashtextextended(e.id::text, 0)) IS NOT NULL FOR UPDATE"
         ),
-        concat!("SELECT ", columns!(), " FROM events e WHERE e.id = $1 AND e.deleted_at IS NULL"),
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM events e WHERE e.id = $1 AND e.deleted_at IS NULL"
+        ),
     );
     let row = statement!(session, "events.lock", SQL, |sql, link| {
         query_as::<_, EventRow>(sql).bind(id).fetch_optional(link)

@@ -85,7 +85,7 @@ mod tests {
         let put = |key: u32, nanos: u64| {
             store
                 .measure_and_replace(&key, |_| Ok::<_, ()>(((), Nanos::from(nanos))))
-                .unwrap()
+                .unwrap();
         };
         put(0, u64::MAX);
         for key in 1..10_000 {
@@ -93,7 +93,7 @@ mod tests {
         }
         assert!(store.len() <= 64, "{}", store.len());
         let kept = store
-            .measure_and_replace(&0, |state| Err::<((), Nanos), _>(state))
+            .measure_and_replace(&0, Err::<((), Nanos), _>)
             .unwrap_err();
         assert_eq!(kept, Some(Nanos::from(u64::MAX)));
     }
