@@ -79,8 +79,9 @@ group! {
         "max_in_flight" => max_in_flight: usize = Text("512"), from "1" to "100000";
         /// Connections open at once on the public listener.
         "max_connections" => max_connections: usize = Text("10000"), from "1" to "1000000";
-        /// Time a client has to send the head of a request before its connection is closed.
-        "header_read_timeout" => header_read_timeout: Duration = Text("10s"), from "100ms" to "5m";
+        /// Time a client has to send the head of its next request before its connection is closed; so long is an idle
+        /// connection kept, too. Longer than a proxy keeps one (often 60 s), or the proxy sends into a closed connection.
+        "header_read_timeout" => header_read_timeout: Duration = Text("75s"), from "100ms" to "5m";
         /// Largest body of a request, in bytes; larger ones are answered 413.
         "body_limit" => body_limit: ByteSize = Text("1MiB"), from "1KiB" to "64MiB";
         /// Time the answer to an `Idempotency-Key` is kept.
@@ -163,8 +164,9 @@ group! {
         "database.max_lifetime" => max_lifetime: Duration = Text("30m"), from "1s" to "24h";
         /// Idle time after which a connection is closed.
         "database.idle_timeout" => idle_timeout: Duration = Text("10m"), from "1s" to "24h";
-        /// Time a request waits for a connection before it is answered 503.
-        "database.acquire_timeout" => acquire_timeout: Duration = Text("2s"), from "10ms" to "1m";
+        /// Time a request waits for a busy connection before it is answered 503. While the server does not answer at all,
+        /// requests are refused at once.
+        "database.acquire_timeout" => acquire_timeout: Duration = Text("8s"), from "10ms" to "1m";
         /// Time one statement may run.
         "database.statement_timeout" => statement_timeout: Duration = Text("5s"), from "10ms" to "10m";
         /// Time the start waits for the database to answer.

@@ -11,9 +11,11 @@ use sqlx::{
     PgConnection, Postgres, Sqlite, SqliteConnection, Transaction, pool::PoolConnection,
     postgres::PgQueryResult, sqlite::SqliteQueryResult,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     error::{self, Error},
+    gate::Place,
     writer::Turn,
 };
 use crate::telemetry::{instruments, scope, traces};
@@ -72,9 +74,9 @@ impl Sql {
 #[derive(Debug)]
 pub enum Session {
     /// Reading from PostgreSQL.
-    PostgresRead(PoolConnection<Postgres>),
+    PostgresRead(Place),
     /// A transaction on PostgreSQL.
-    PostgresWrite(Transaction<'static, Postgres>),
+    PostgresWrite(Transaction<'static, Postgres>, OwnedSemaphorePermit),
     /// Reading from SQLite.
     SqliteRead(PoolConnection<Sqlite>),
     /// A turn of SQLite's one writer.
@@ -91,15 +93,15 @@ pub(super) enum Link<'a> {
 impl Session {
     pub(super) fn engine(&self) -> Engine {
         match self {
-            Self::PostgresRead(_) | Self::PostgresWrite(_) => Engine::Postgres,
+            Self::PostgresRead(_) | Self::PostgresWrite(..) => Engine::Postgres,
             Self::SqliteRead(_) | Self::SqliteWrite(_) => Engine::Sqlite,
         }
     }
 
     pub(super) fn link(&mut self) -> Link<'_> {
         match self {
-            Self::PostgresRead(connection) => Link::Postgres(connection),
-            Self::PostgresWrite(transaction) => Link::Postgres(transaction),
+            Self::PostgresRead(place) => Link::Postgres(&mut place.connection),
+            Self::PostgresWrite(transaction, _) => Link::Postgres(transaction),
             Self::SqliteRead(connection) => Link::Sqlite(connection),
             Self::SqliteWrite(turn) => Link::Sqlite(turn.connection()),
         }
@@ -112,7 +114,7 @@ impl Session {
     pub(super) async fn commit(self, name: &'static str) -> Result<(), Error> {
         let timing = Timing::start(self.engine(), "COMMIT", name);
         match self {
-            Self::PostgresWrite(transaction) => {
+            Self::PostgresWrite(transaction, _permit) => {
                 let result = timing.finish(transaction.commit().await);
                 result.map_err(|failure| match error::transient(&failure) {
                     Some(error::Transient::ConnectionLost) => Error::OutcomeUnknown(failure),
@@ -131,7 +133,7 @@ impl Session {
     /// Undoes the transaction's writes. A failure to do so is the same as success: the engine rolls back by itself.
     pub(super) async fn roll_back(self) {
         match self {
-            Self::PostgresWrite(transaction) => drop(transaction.rollback().await),
+            Self::PostgresWrite(transaction, _permit) => drop(transaction.rollback().await),
             Self::SqliteWrite(turn) => turn.roll_back().await,
             Self::PostgresRead(_) | Self::SqliteRead(_) => {}
         }

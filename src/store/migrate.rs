@@ -61,9 +61,9 @@ impl Store {
         const SQL: &str =
             "SELECT CAST(COALESCE(MAX(version), 0) AS BIGINT) FROM _sqlx_migrations WHERE success";
         let (known, applied) = match &self.inner.pools {
-            Pools::Postgres(pool) => (
+            Pools::Postgres(gate) => (
                 last(&POSTGRES),
-                sqlx::query_scalar(SQL).fetch_one(pool).await,
+                sqlx::query_scalar(SQL).fetch_one(gate.pool()).await,
             ),
             Pools::Sqlite { readers, .. } => (
                 last(&SQLITE),

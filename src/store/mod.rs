@@ -11,6 +11,7 @@ mod error;
 mod event_list;
 mod event_row;
 mod events;
+mod gate;
 mod idempotency;
 mod migrate;
 mod notifications;
@@ -29,7 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{PgPool, SqlitePool};
+use sqlx::SqlitePool;
 
 pub use self::{
     answers::{Answer, Answered},
@@ -48,14 +49,14 @@ pub use self::{
     sessions::Refreshed,
     users::{Credentials, NewUser},
 };
-use self::{retry::Retry, writer::Writer};
+use self::{gate::Gate, retry::Retry, writer::Writer};
 use crate::{domain::clock::Clock, telemetry::instruments};
 
 /// The pool's name in metrics.
 pub const POOL: &str = "main";
 
 enum Pools {
-    Postgres(PgPool),
+    Postgres(Gate),
     Sqlite { readers: SqlitePool, writer: Writer },
 }
 
@@ -105,9 +106,14 @@ impl Store {
                 writer,
             }
         } else {
-            Pools::Postgres(open::postgres(&settings)?)
+            let pool = open::postgres(&settings)?;
+            let (places, patience) = (settings.max_connections, settings.acquire_timeout);
+            let gate = Gate::new(pool, settings.postgres()?, places, patience);
+            // Beside the pool, which would not say what is wrong.
+            open::wait(settings.startup_timeout, || gate.probe()).await?;
+            spawn(Box::pin(gate.clone().watch()));
+            Pools::Postgres(gate)
         };
-        let limit = settings.startup_timeout;
         let inner = Inner {
             pools,
             settings,
@@ -117,7 +123,7 @@ impl Store {
         let store = Self {
             inner: Arc::new(inner),
         };
-        open::wait(limit, || store.ping()).await?;
+        store.ping().await?;
         Ok(store)
     }
 
@@ -159,7 +165,7 @@ impl Store {
     /// Finishes what was begun and closes every connection.
     pub async fn close(&self) {
         match &self.inner.pools {
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres(gate) => gate.pool().close().await,
             Pools::Sqlite { readers, writer } => {
                 readers.close().await;
                 if let Err(failure) = writer.close().await {
@@ -172,7 +178,7 @@ impl Store {
     /// Sets the gauges of the pool.
     pub fn observe_pool(&self) {
         let (size, idle) = match &self.inner.pools {
-            Pools::Postgres(pool) => (pool.size(), pool.num_idle()),
+            Pools::Postgres(gate) => (gate.pool().size(), gate.pool().num_idle()),
             Pools::Sqlite { readers, .. } => (readers.size(), readers.num_idle()),
         };
         let idle = u32::try_from(idle).unwrap_or(u32::MAX);
@@ -180,8 +186,15 @@ impl Store {
         instruments::database::pool(POOL, idle, size.saturating_sub(idle), max);
     }
 
-    fn retry(&self) -> Retry {
-        Retry::new(self.engine(), self.inner.settings.attempts)
+    fn retry(&self) -> Retry<'_> {
+        Retry::new(self, self.inner.settings.attempts)
+    }
+
+    /// Somebody met a dead connection.
+    fn suspect(&self) {
+        if let Pools::Postgres(gate) = &self.inner.pools {
+            gate.suspect();
+        }
     }
 
     async fn timed<T>(&self, wait: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -199,7 +212,7 @@ impl Store {
     async fn acquire(&self) -> Result<Session, Error> {
         self.timed(async {
             Ok(match &self.inner.pools {
-                Pools::Postgres(pool) => Session::PostgresRead(pool.acquire().await?),
+                Pools::Postgres(gate) => Session::PostgresRead(gate.enter().await?),
                 Pools::Sqlite { readers, .. } => Session::SqliteRead(readers.acquire().await?),
             })
         })
@@ -208,15 +221,12 @@ impl Store {
 
     async fn begin(&self, name: &'static str) -> Result<Session, Error> {
         match &self.inner.pools {
-            Pools::Postgres(pool) => {
-                let connection = self.timed(async { Ok(pool.acquire().await?) }).await?;
+            Pools::Postgres(gate) => {
+                let place = self.timed(gate.enter()).await?;
                 let timing = engine::Timing::start(Engine::Postgres, "BEGIN", name);
-                let begun = sqlx::Transaction::begin(
-                    sqlx::pool::MaybePoolConnection::PoolConnection(connection),
-                    None,
-                )
-                .await;
-                Ok(Session::PostgresWrite(timing.finish(begun)?))
+                let connection = sqlx::pool::MaybePoolConnection::PoolConnection(place.connection);
+                let begun = sqlx::Transaction::begin(connection, None).await;
+                Ok(Session::PostgresWrite(timing.finish(begun)?, place.permit))
             }
             Pools::Sqlite { writer, .. } => {
                 Ok(Session::SqliteWrite(self.timed(writer.turn()).await?))

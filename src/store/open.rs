@@ -27,7 +27,7 @@ pub struct Settings {
     pub max_lifetime: Duration,
     /// Idle time after which a connection is closed.
     pub idle_timeout: Duration,
-    /// Longest wait for a connection.
+    /// Longest wait for a busy connection.
     pub acquire_timeout: Duration,
     /// Longest run of a statement (PostgreSQL).
     pub statement_timeout: Duration,
@@ -78,7 +78,7 @@ impl Settings {
             .disable_statement_logging())
     }
 
-    fn postgres(&self) -> Result<PgConnectOptions, Error> {
+    pub(super) fn postgres(&self) -> Result<PgConnectOptions, Error> {
         Ok(PgConnectOptions::from_str(&self.url)?
             .application_name("convoke")
             .disable_statement_logging())

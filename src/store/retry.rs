@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{engine::Engine, error::Error};
+use super::{
+    Store,
+    error::{Error, Transient},
+};
 use crate::telemetry::instruments;
 
 /// First pause at the most; each further one is twice as long.
@@ -12,16 +15,16 @@ const LONGEST: Duration = Duration::from_millis(250);
 
 /// The attempts of one operation.
 #[derive(Debug)]
-pub(super) struct Retry {
-    engine: Engine,
+pub(super) struct Retry<'a> {
+    store: &'a Store,
     left: u32,
     pause: Duration,
 }
 
-impl Retry {
-    pub(super) fn new(engine: Engine, attempts: u32) -> Self {
+impl<'a> Retry<'a> {
+    pub(super) fn new(store: &'a Store, attempts: u32) -> Self {
         Self {
-            engine,
+            store,
             left: attempts.saturating_sub(1),
             pause: FIRST,
         }
@@ -32,11 +35,14 @@ impl Retry {
         let Some(reason) = failure.retry_reason() else {
             return false;
         };
+        if reason == Transient::ConnectionLost {
+            self.store.suspect();
+        }
         if self.left == 0 {
             return false;
         }
         self.left -= 1;
-        instruments::database::retried(self.engine.as_str(), reason.as_str());
+        instruments::database::retried(self.store.engine().as_str(), reason.as_str());
         tokio::time::sleep(rand::random_range(Duration::ZERO..=self.pause)).await;
         self.pause = (self.pause * 2).min(LONGEST);
         true

@@ -162,7 +162,10 @@ async fn inbox_and_account(guest: &mut Client) {
         )
         .await
         .expect(200);
-    guest.refresh_token = refreshed.body["refresh_token"].as_str().unwrap().to_owned();
+    refreshed.body["refresh_token"]
+        .as_str()
+        .unwrap()
+        .clone_into(&mut guest.refresh_token);
     guest
         .patch("/users/me", json!({"display_name": "G"}))
         .await
@@ -256,7 +259,9 @@ async fn every_list_and_look_up_uses_an_index_on_postgres() {
         if let Some((_, text)) = line.split_once("Query Text: ") {
             statement = text;
         }
-        if is_large_scan(line, "Seq Scan on ") {
+        // Walks all events once for each release of the zones' rules, in batches, and is no look-up.
+        let batch = statement.contains("start_zone IS NOT NULL ORDER BY id");
+        if is_large_scan(line, "Seq Scan on ") && !batch {
             scans.insert(format!("{statement}\n    {}", line.trim()));
         }
     }

@@ -22,6 +22,8 @@ pub(crate) fn http_client_builder() -> reqwest::ClientBuilder {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .tls_certs_only([])
+        // Shorter than the service keeps an idle connection: else a request is sent into one that is being closed.
+        .pool_idle_timeout(Duration::from_secs(30))
         .timeout(Duration::from_mins(1))
 }
 

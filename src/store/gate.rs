@@ -1,0 +1,118 @@
+//! The way to PostgreSQL's pool: a fair queue while the server answers, and a quick refusal while it does not.
+//!
+//! The pool cannot tell waiting for a busy connection, which is worth some patience, from waiting for a server that is gone,
+//! which only piles up requests. So when an operation meets a dead connection, or waits in vain, a watchdog tries to connect
+//! beside the pool; while it cannot, everybody is told at once, those who wait included.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{
+    Connection, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions,
+};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    time::{sleep, timeout},
+};
+
+use super::error::Error;
+
+/// Time for the watchdog to connect.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause between its attempts while the server is down.
+const PROBE_PAUSE: Duration = Duration::from_millis(200);
+
+/// A connection and its place in the queue.
+#[derive(Debug)]
+pub struct Place {
+    pub(super) connection: PoolConnection<Postgres>,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Gate {
+    pool: PgPool,
+    options: Arc<PgConnectOptions>,
+    places: Arc<Semaphore>,
+    patience: Duration,
+    down: Arc<watch::Sender<bool>>,
+    suspicion: Arc<Notify>,
+}
+
+impl Gate {
+    pub(super) fn new(
+        pool: PgPool,
+        options: PgConnectOptions,
+        places: u32,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            pool,
+            options: Arc::new(options),
+            places: Arc::new(Semaphore::new(places as usize)),
+            patience,
+            down: Arc::new(watch::Sender::new(false)),
+            suspicion: Arc::new(Notify::new()),
+        }
+    }
+
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// A connection.
+    pub(super) async fn enter(&self) -> Result<Place, Error> {
+        let mut watching = self.down.subscribe();
+        let entered = timeout(self.patience, async {
+            let permit = Arc::clone(&self.places).acquire_owned().await;
+            let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
+            Ok(Place {
+                connection: self.pool.acquire().await?,
+                permit,
+            })
+        });
+        let entered = tokio::select! {
+            biased;
+            _ = watching.wait_for(|down| *down) => return Err(refusal()),
+            entered = entered => entered.unwrap_or(Err(sqlx::Error::PoolTimedOut)),
+        };
+        entered.map_err(|failure| {
+            self.suspect();
+            failure.into()
+        })
+    }
+
+    /// Somebody met a dead connection, or waited in vain: the watchdog looks.
+    pub(super) fn suspect(&self) {
+        self.suspicion.notify_one();
+    }
+
+    /// Connects to the server, beside the pool.
+    pub(super) async fn probe(&self) -> Result<(), Error> {
+        let connected = timeout(PROBE_TIMEOUT, PgConnection::connect_with(&self.options)).await;
+        let connection =
+            connected.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
+        // It answers; whether it also says good-bye does not matter.
+        drop(connection.close().await);
+        Ok(())
+    }
+
+    /// Looks when somebody suspects that the server is down, for as long as the store is open.
+    pub(super) async fn watch(self) {
+        loop {
+            self.suspicion.notified().await;
+            while self.probe().await.is_err() {
+                self.down.send_replace(true);
+                sleep(PROBE_PAUSE).await;
+            }
+            self.down.send_replace(false);
+        }
+    }
+}
+
+fn refusal() -> Error {
+    let cause = std::io::Error::new(
+        std::io::ErrorKind::NotConnected,
+        "the server does not answer",
+    );
+    Error::Unavailable(sqlx::Error::Io(cause))
+}
