@@ -25,6 +25,7 @@ CREATE TABLE token_families (
     revoked_at INTEGER
 ) STRICT;
 CREATE INDEX token_families_user ON token_families (user_id);
+CREATE INDEX token_families_created ON token_families (created_at);
 
 CREATE TABLE refresh_tokens (
     token_hash BLOB NOT NULL PRIMARY KEY,

@@ -21,6 +21,7 @@ use crate::{
         fault::Faults,
         text,
         user::{ApiKey, NAME_MAX, Scope},
+        when::parse_instant,
     },
     store::{NewApiKey, Receipt},
     telemetry::instruments::product,
@@ -102,32 +103,19 @@ pub(super) async fn create(
 ) -> Answered<axum::response::Response> {
     let mut faults = Faults::default();
     text::line(&mut faults, "/name", &input.name, NAME_MAX);
-    let expires_at = match input
-        .expires_at
-        .as_deref()
-        .map(str::parse::<jiff::Timestamp>)
-    {
-        None => None,
-        Some(Ok(at)) if at > api.store.clock().now() && at.as_second() < 32_503_680_000 => {
-            Some(truncate(at))
+    let expires_at = input.expires_at.as_deref().map(parse_instant);
+    match expires_at {
+        Some(None) => faults.add(
+            "/expires_at",
+            "invalid_instant",
+            "an RFC 3339 instant such as 2026-12-01T17:00:00Z",
+        ),
+        Some(Some(at)) if at <= api.store.clock().now() => {
+            faults.add("/expires_at", "out_of_range", "an instant to come");
         }
-        Some(Ok(_)) => {
-            faults.add(
-                "/expires_at",
-                "out_of_range",
-                "an instant to come, before the year 3000",
-            );
-            None
-        }
-        Some(Err(_)) => {
-            faults.add(
-                "/expires_at",
-                "invalid_instant",
-                "an RFC 3339 instant such as 2026-12-01T17:00:00Z",
-            );
-            None
-        }
-    };
+        Some(Some(_)) | None => {}
+    }
+    let expires_at = expires_at.flatten().map(truncate);
     faults.or(()).map_err(Problem::invalid)?;
     let (secret, hash) = random_token(KEY_PREFIX);
     let new = NewApiKey {

@@ -2,7 +2,7 @@
 
 use axum::{
     Router,
-    extract::Path,
+    extract::{Path, rejection::PathRejection},
     response::{Html, IntoResponse, Response},
     routing::get,
 };
@@ -28,6 +28,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/docs/problems", get(problem_index))
         .route("/docs/problems/", get(problem_index))
         .route("/docs/problems/{code}", get(problem_page))
+        .route("/docs/problems/{code}/", get(problem_page))
         .merge(ui)
 }
 
@@ -65,7 +66,8 @@ async fn problem_index() -> Html<String> {
     )
 }
 
-async fn problem_page(Path(code): Path<String>) -> Response {
+async fn problem_page(code: Result<Path<String>, PathRejection>) -> Response {
+    let code = code.map_or_else(|_| String::new(), |Path(code)| code);
     match TYPES.iter().find(|one| one.code == code) {
         Some(one) => describe(one).into_response(),
         None => Problem::new(&NOT_FOUND, "There is no problem of this type.").into_response(),

@@ -5,7 +5,10 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{extract::fit_json, reply::Reply};
+use super::{
+    extract::{fit_json, object, refuse_unknown},
+    reply::Reply,
+};
 use crate::domain::{
     event::{Event, EventContent, EventStatus, Visibility},
     fault::{Fault, Faults},
@@ -126,8 +129,10 @@ pub(crate) struct EventInput {
     #[serde(default)]
     location: Option<String>,
     /// The first moment.
+    #[serde(deserialize_with = "object")]
     start: WhenBody,
     /// The first moment after it; of the same kind as the start, and later.
+    #[serde(deserialize_with = "object")]
     end: WhenBody,
     /// Number of seats; null for no limit.
     #[serde(default)]
@@ -233,6 +238,13 @@ pub(super) fn patched(content: &EventContent, patch: &Value) -> Result<EventCont
             _ => {}
         }
     }
+    let ends = serde_json::json!({ "date_time": 1, "time_zone": 1, "date": 1 });
+    let mut faults = Faults::default();
+    refuse_unknown(&mut faults, "", &value, patch);
+    for end in ["start", "end"] {
+        refuse_unknown(&mut faults, &format!("/{end}"), &ends, &patch[end]);
+    }
+    faults.or(())?;
     merge(&mut value, patch);
     fit_json::<EventInput>(value)?.read()
 }

@@ -89,6 +89,7 @@ pub struct Shared {
     limits: Limits,
     routes: Routes,
     requests: Requests,
+    running: idempotency::Running,
     trusted_proxies: Vec<ipnet::IpNet>,
     cors_origins: Vec<CorsOrigin>,
     hsts: bool,
@@ -130,6 +131,7 @@ impl Api {
             passwords: Passwords::new(&config.auth)?,
             requests: Requests::new(routes.series()),
             lifecycle: lifecycle.clone(),
+            running: idempotency::Running::default(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             cors_origins: config.server.cors_origins.clone(),
             hsts: config.server.hsts,
@@ -182,6 +184,8 @@ pub fn router(api: Api) -> Router {
 /// The layers. The last one added is the outermost, so a request passes them from the bottom up.
 fn layered(router: Router<Api>, api: &Api) -> Router<Api> {
     let state = || api.clone();
+    // 12. Problem documents for what axum itself refuses.
+    let router = router.layer(map_response(explain));
     // 11. The same POST twice is done once. Innermost, because it needs the caller and counts as a request.
     let router = router.layer(from_fn_with_state(state(), idempotency::once));
     // 10. How often one caller may ask; after authentication, whose result is the key.
@@ -213,10 +217,8 @@ fn layered(router: Router<Api>, api: &Api) -> Router<Api> {
     };
     // 3. Security headers, on refusals from further in as well.
     let router = router.layer(from_fn_with_state(state(), headers::secure));
-    // 2. Who is at the other end, and problem documents for what axum itself refuses.
-    let router = router
-        .layer(from_fn_with_state(state(), client::identify))
-        .layer(map_response(explain));
+    // 2. Who is at the other end.
+    let router = router.layer(from_fn_with_state(state(), client::identify));
     // 1. Ids, span, metrics, the log line; panics and clients that go away.
     router.layer(from_fn_with_state(state(), observe::observe))
 }
@@ -228,10 +230,13 @@ async fn authenticate(
 ) -> Response {
     let authentication = match api.principals.authenticate(request.headers()).await {
         Ok(authentication) => authentication,
-        Err(failure) => return Problem::from(failure).into_response(),
+        Err(failure) => return Problem::of(&failure).into_response(),
     };
     let kind = match authentication {
-        Authentication::Known(principal) => principal.kind(),
+        Authentication::Known(principal) => {
+            protection::auth_attempted(principal.method(), "success");
+            principal.kind()
+        }
         Authentication::Anonymous | Authentication::Refused => "anonymous",
     };
     scope::with_current(|scope| scope.set_principal(kind));
@@ -246,17 +251,20 @@ async fn not_found() -> Problem {
     Problem::new(&problem_types::NOT_FOUND, "There is no such path.")
 }
 
-/// axum answers a wrong method with an empty 405.
+/// axum answers a wrong method, and the reference an unknown asset, without a word.
 async fn explain(response: Response) -> Response {
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED
-        && !response.headers().contains_key(header::CONTENT_TYPE)
-    {
-        let allow = response.headers().get(header::ALLOW).cloned();
-        let problem = Problem::new(
-            &problem_types::METHOD_NOT_ALLOWED,
-            "The path does not know this method.",
-        );
-        return problem.allow(allow).into_response();
+    if response.headers().contains_key(header::CONTENT_TYPE) {
+        return response;
     }
-    response
+    match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            let allow = response.headers().get(header::ALLOW).cloned();
+            let detail = "The path does not know this method.";
+            Problem::new(&problem_types::METHOD_NOT_ALLOWED, detail)
+                .allow(allow)
+                .into_response()
+        }
+        StatusCode::NOT_FOUND => not_found().await.into_response(),
+        _ => response,
+    }
 }

@@ -120,6 +120,14 @@ fn read_invitations(body: serde_json::Value) -> Result<(Vec<Invitation>, bool), 
         participants: Vec<InviteeInput>,
     }
     let several = body.get("participants").is_some();
+    let items = body
+        .get("participants")
+        .and_then(serde_json::Value::as_array);
+    if let Some(at) = items.and_then(|items| items.iter().position(|item| !item.is_object())) {
+        let mut faults = Faults::default();
+        faults.add(&format!("/participants/{at}"), "invalid_type", "an object");
+        return Err(Problem::invalid(faults.into_vec()));
+    }
     let inputs = if several {
         super::extract::fit_json::<Several>(body)
             .map_err(Problem::invalid)?

@@ -50,6 +50,14 @@ impl Principal {
         }
     }
 
+    /// How it got in, as `auth_attempts_total` names it.
+    pub(crate) fn method(self) -> &'static str {
+        match self {
+            Self::User { .. } => "access_token",
+            Self::Key { .. } => "api_key",
+        }
+    }
+
     /// The kind, as the log names it.
     pub(crate) fn kind(self) -> &'static str {
         match self {
@@ -115,7 +123,7 @@ impl Principals {
     pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
-    ) -> Result<Authentication, store::Error> {
+    ) -> Result<Authentication, Arc<store::Error>> {
         let Some(value) = headers.get(header::AUTHORIZATION) else {
             return Ok(Authentication::Anonymous);
         };
@@ -128,7 +136,7 @@ impl Principals {
         Ok(principal.map_or(Authentication::Refused, Authentication::Known))
     }
 
-    async fn by_access_token(&self, token: &str) -> Result<Option<Principal>, store::Error> {
+    async fn by_access_token(&self, token: &str) -> Result<Option<Principal>, Arc<store::Error>> {
         let Some(user_id) = self.tokens.verify(token) else {
             return Ok(None);
         };
@@ -138,19 +146,21 @@ impl Principals {
         }))
     }
 
-    async fn by_key(&self, token: &str) -> Result<Option<Principal>, store::Error> {
+    async fn by_key(&self, token: &str) -> Result<Option<Principal>, Arc<store::Error>> {
         let hash = hash_token(token);
-        let known = self.keys.get(&hash).await;
-        protection::cache_asked(KEYS, known.is_some());
-        let found = if let Some(found) = known {
-            found
-        } else {
+        let ask = async {
             let asked = self.store.api_key_by_hash(&hash);
             let asked = asked.instrument(traces::cache_span(KEYS)).await?;
-            let found = asked.map(|(user_id, key)| (user_id, Arc::new(key)));
-            self.keys.insert(hash, found.clone()).await;
-            found
+            Ok(asked.map(|(user_id, key)| (user_id, Arc::new(key))))
         };
+        // Of many who ask at once, one asks the database.
+        let entry = self
+            .keys
+            .entry_by_ref(&hash)
+            .or_try_insert_with(ask)
+            .await?;
+        protection::cache_asked(KEYS, !entry.is_fresh());
+        let found = entry.into_value();
         let Some((user_id, key)) = found else {
             return Ok(None);
         };
@@ -168,24 +178,22 @@ impl Principals {
         }))
     }
 
-    async fn standing(&self, user_id: Uuid) -> Result<Standing, store::Error> {
-        let known = self.users.get(&user_id).await;
-        protection::cache_asked(USERS, known.is_some());
-        if let Some(standing) = known {
-            return Ok(standing);
-        }
-        let standing = match self
-            .store
-            .user(user_id)
-            .instrument(traces::cache_span(USERS))
-            .await
-        {
-            Ok(user) => user.disabled_at.is_none().then_some(user.role),
-            Err(store::Error::NotFound) => None,
-            Err(failure) => return Err(failure),
+    async fn standing(&self, user_id: Uuid) -> Result<Standing, Arc<store::Error>> {
+        let ask = async {
+            match self
+                .store
+                .user(user_id)
+                .instrument(traces::cache_span(USERS))
+                .await
+            {
+                Ok(user) => Ok(user.disabled_at.is_none().then_some(user.role)),
+                Err(store::Error::NotFound) => Ok(None),
+                Err(failure) => Err(failure),
+            }
         };
-        self.users.insert(user_id, standing).await;
-        Ok(standing)
+        let entry = self.users.entry(user_id).or_try_insert_with(ask).await?;
+        protection::cache_asked(USERS, !entry.is_fresh());
+        Ok(entry.into_value())
     }
 
     /// Forgets every key: one of them was revoked here.

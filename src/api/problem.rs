@@ -169,9 +169,15 @@ impl IntoResponse for Problem {
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl Problem {
+    /// What the client is told of a failure of the store; the one place where it is logged.
+    pub(crate) fn of(error: &store::Error) -> Self {
         if error.is_failure() {
-            // The one place where a failure of the store is logged.
-            let cause = store::chain(&error);
+            let cause = store::chain(error);
             if matches!(error, store::Error::Database(_) | store::Error::Corrupt(_)) {
                 tracing::error!(error = cause, "a store operation failed");
             } else {
@@ -191,12 +197,12 @@ impl From<store::Error> for Problem {
                 &types::STALE_VERSION,
                 "It has changed since; fetch it again.",
             ),
-            store::Error::Invalid(faults) => Self::invalid(faults),
+            store::Error::Invalid(faults) => Self::invalid(faults.clone()),
             store::Error::Superseded => Self::new(
                 &types::IDEMPOTENCY_IN_PROGRESS,
                 "Another attempt with this key has taken over.",
             ),
-            store::Error::Refused(refusal) => refusal.into(),
+            store::Error::Refused(refusal) => (*refusal).into(),
             store::Error::Unavailable(_) | store::Error::BatchRolledBack(_) => Self::new(
                 &types::DATABASE_UNAVAILABLE,
                 "The database does not answer; nothing was changed.",

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     Api,
     conditional::{fresh, if_match},
-    extract::{Caller, Json, NoParams, Person, fit_json},
+    extract::{Caller, Json, NoParams, Person, fit_json, refuse_unknown},
     reply::{Answered, Reply},
 };
 use crate::{
@@ -118,7 +118,11 @@ fn patched(user: &User, patch: &Value) -> Result<User, Vec<Fault>> {
         return Err(faults.into_vec());
     }
     let mut value = json!({ "display_name": user.display_name, "time_zone": user.time_zone });
+    refuse_unknown(&mut faults, "", &value, patch);
     merge(&mut value, patch);
+    if !faults.is_empty() {
+        return Err(faults.into_vec());
+    }
     let profile: ProfilePatch = fit_json(value)?;
     let Some(display_name) = profile.display_name else {
         faults.add("/display_name", "required", "a name");

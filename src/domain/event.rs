@@ -49,6 +49,9 @@ pub const TAG_MAX: usize = 50;
 /// Largest metadata, in bytes of compact JSON.
 pub const METADATA_MAX: usize = 16 * 1024;
 
+/// Deepest metadata, in levels of arrays and objects: readers of JSON have limits, serde's 128.
+pub const METADATA_DEPTH_MAX: usize = 32;
+
 /// What an organizer writes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventContent {
@@ -113,6 +116,13 @@ impl EventContent {
                 format!("at most {METADATA_MAX} bytes of JSON"),
             );
         }
+        if depth(&metadata) > METADATA_DEPTH_MAX {
+            faults.add(
+                "/metadata",
+                "too_deep",
+                format!("at most {METADATA_DEPTH_MAX} levels"),
+            );
+        }
         if has_nul(&metadata) {
             faults.add("/metadata", "invalid_characters", "no NUL character");
         }
@@ -161,6 +171,14 @@ pub fn when_json(when: &super::when::When) -> Value {
     match when.zone_name() {
         Some(zone) => json!({ "date_time": when.local_text(), "time_zone": zone }),
         None => json!({ "date": when.local_text() }),
+    }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(object) => 1 + object.values().map(depth).max().unwrap_or(0),
+        _ => 0,
     }
 }
 

@@ -22,6 +22,15 @@ pub fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
+/// The names in `patch` that `target` does not know. A merge would not show them all: one that is set to null is gone.
+pub fn unknown<'a>(target: &Value, patch: &'a Value) -> Vec<&'a str> {
+    let names = patch.as_object().into_iter().flatten();
+    names
+        .map(|(name, _)| name.as_str())
+        .filter(|name| target.get(name).is_none())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::merge;

@@ -116,6 +116,33 @@ pub fn parse_date(text: &str) -> Option<Date> {
     }
 }
 
+/// Reads an instant in the form of RFC 3339, of the years 1000 to 2999. (jiff reads more: spaces, zone names, fewer digits.)
+pub fn parse_instant(text: &str) -> Option<Timestamp> {
+    let (local, rest) = text.split_at_checked(19)?;
+    let rest = match rest.strip_prefix('.') {
+        Some(fraction) => {
+            let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+            fraction
+                .get(digits..)
+                .filter(|_| (1..=9).contains(&digits))?
+        }
+        None => rest,
+    };
+    let offset = match rest.as_bytes() {
+        [b'Z' | b'z'] => true,
+        [b'+' | b'-', h1, h2, b':', m1, m2] => [h1, h2, m1, m2].into_iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    let well_formed = offset && shape(&local.to_ascii_uppercase(), "dddd-dd-ddTdd:dd:dd");
+    let instant: Timestamp = text.parse().ok().filter(|_| well_formed)?;
+    storable(instant).then_some(instant)
+}
+
+/// Whether an instant lies in the years 1000 to 2999, which both engines keep.
+pub fn storable(instant: Timestamp) -> bool {
+    (-30_610_224_000..32_503_680_000).contains(&instant.as_second())
+}
+
 fn shape(text: &str, shape: &str) -> bool {
     text.len() == shape.len()
         && (text.starts_with('1') || text.starts_with('2'))
@@ -227,6 +254,29 @@ mod tests {
         }
         assert!(parse_date("2026-12-01").is_some());
         assert!(parse_date("2026-13-01").is_none());
+    }
+
+    #[test]
+    fn instants_are_those_of_rfc_3339() {
+        for good in [
+            "2026-12-01T17:00:00Z",
+            "2026-12-01t17:00:00.5z",
+            "2026-12-01T18:00:00+01:00",
+        ] {
+            assert!(parse_instant(good).is_some(), "{good}");
+        }
+        for bad in [
+            "2026-12-01T17:00:00",
+            "2026-12-01 17:00:00Z",
+            "2026-12-01T17:00Z",
+            "2026-12-01T17:00:00+01",
+            "2026-12-01T17:00:00Z[Europe/Berlin]",
+            "9026-12-01T17:00:00Z",
+            "2026-13-01T17:00:00Z",
+            "é026-12-01T17:00:00Z",
+        ] {
+            assert!(parse_instant(bad).is_none(), "{bad}");
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Server {
         });
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
         let mut first = pin!(tokio::time::sleep(self.limits.header_read_timeout));
-        let mut asked_to_end = false;
+        let (mut asked_to_end, mut timed) = (false, false);
         let mut ending = pin!(self.may_end(&activity));
         loop {
             tokio::select! {
@@ -101,9 +101,12 @@ impl Server {
                     connection.as_mut().graceful_shutdown();
                 }
                 // hyper limits the time of a head, but not that of the first bytes by which it tells HTTP/1 from HTTP/2.
-                () = first.as_mut(), if !asked_to_end && activity.is_unused() => {
-                    asked_to_end = true;
-                    connection.as_mut().graceful_shutdown();
+                () = first.as_mut(), if !timed => {
+                    timed = true;
+                    if !asked_to_end && activity.is_unused() {
+                        asked_to_end = true;
+                        connection.as_mut().graceful_shutdown();
+                    }
                 }
             }
         }

@@ -92,12 +92,12 @@ async fn write_seats(
     shown: i64,
     now: jiff::Timestamp,
 ) -> Result<(), Error> {
-    event.updated_at = now;
     if event.seats_taken < shown {
-        seating::promote(tx, event).await?;
+        seating::promote(tx, event, now).await?;
     }
     if event.seats_taken != shown {
         event.version += 1;
+        event.updated_at = now;
     }
     event_row::update_seats(tx, event).await
 }
@@ -152,7 +152,6 @@ async fn record_answer(
     after.updated_at = now;
     save(tx, &after).await?;
 
-    event.updated_at = now;
     let mut data = events::summary(event);
     data.insert(
         "status".into(),
@@ -175,10 +174,10 @@ async fn record_answer(
         seating::admission_changed(
             tx,
             event,
-            actor.user_id,
-            after.version,
+            (actor.user_id, after.version),
             Some(actor.user_id),
             from_to,
+            now,
         )
         .await?;
     }

@@ -76,7 +76,17 @@ impl Store {
             "INSERT INTO api_keys (id, user_id, name, scope, prefix, key_hash, created_at, expires_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         );
+        // So that two at once do not both find room for the last.
+        const LOCK: Sql = Sql::each(
+            "SELECT id FROM users WHERE id = $1 FOR UPDATE",
+            "SELECT id FROM users WHERE id = $1",
+        );
         transaction!(self, "api_keys.create", |tx| {
+            statement!(tx, "users.lock_id", LOCK, |sql, link| {
+                sqlx::query_scalar::<_, Uuid>(sql)
+                    .bind(user_id)
+                    .fetch_optional(link)
+            })?;
             let kept = statement!(tx, "api_keys.count", COUNT, |sql, link| {
                 sqlx::query_scalar::<_, i64>(sql)
                     .bind(user_id)

@@ -296,7 +296,7 @@ async fn write_content(
     )
     .await?;
     if capacity_changed {
-        seating::promote(tx, &mut event).await?;
+        seating::promote(tx, &mut event, now).await?;
     }
     event_row::update(tx, &event).await?;
     if tags_changed {

@@ -20,11 +20,21 @@ pub struct Ticket {
     owner: Uuid,
 }
 
+impl Ticket {
+    /// A ticket for this key, good for nothing until it is reserved.
+    pub fn new(key_hash: Vec<u8>) -> Self {
+        Self {
+            key_hash,
+            owner: new_id(),
+        }
+    }
+}
+
 /// What became of a request's key.
 #[derive(Debug)]
 pub enum Reservation {
-    /// Nobody has done the work.
-    New(Ticket),
+    /// Nobody has done the work: it is the ticket's holder's.
+    New,
     /// It is done; this was the answer.
     Done(Vec<u8>),
     /// It is being done.
@@ -90,13 +100,13 @@ struct KeyRow {
 }
 
 impl Store {
-    /// Reserves a key for `lease`, after which another attempt may take it over; the answer is kept for `ttl`.
+    /// Reserves the ticket's key for `lease`, after which another attempt may take it over; the answer is kept for `ttl`.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn reserve(
         &self,
-        key_hash: &[u8],
+        ticket: &Ticket,
         body_hash: &[u8],
         lease: Duration,
         ttl: Duration,
@@ -114,11 +124,7 @@ impl Store {
         );
         transaction!(self, "idempotency.reserve", |tx| {
             let now = self.clock().now();
-            let owner = new_id();
-            let ticket = Ticket {
-                key_hash: key_hash.to_vec(),
-                owner,
-            };
+            let (key_hash, owner) = (ticket.key_hash.as_slice(), ticket.owner);
             let (lease_until, expires_at) =
                 (Timestamp(later(now, lease)), Timestamp(later(now, ttl)));
             let inserted = statement!(tx, "idempotency_keys.insert", INSERT, |sql, link| {
@@ -132,7 +138,7 @@ impl Store {
                     .execute(link)
             })?;
             if inserted == 1 {
-                return Ok(Reservation::New(ticket));
+                return Ok(Reservation::New);
             }
             let found = statement!(tx, "idempotency_keys.find", FIND, |sql, link| {
                 query_as::<_, KeyRow>(sql)
@@ -166,7 +172,7 @@ impl Store {
                     .execute(link)
             })?;
             Ok(if taken == 1 {
-                Reservation::New(ticket)
+                Reservation::New
             } else {
                 Reservation::Running
             })

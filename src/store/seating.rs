@@ -24,7 +24,11 @@ struct Waiting {
 }
 
 /// Gives free seats to the first who wait and says so. The event's row is locked, and the caller writes it afterwards.
-pub(super) async fn promote(session: &mut Session, event: &mut Event) -> Result<(), Error> {
+pub(super) async fn promote(
+    session: &mut Session,
+    event: &mut Event,
+    now: jiff::Timestamp,
+) -> Result<(), Error> {
     const WAITING: Sql = Sql::same(
         "SELECT user_id, version FROM participants WHERE event_id = $1 AND place IS NOT NULL ORDER BY place LIMIT $2",
     );
@@ -56,22 +60,22 @@ pub(super) async fn promote(session: &mut Session, event: &mut Event) -> Result<
     );
     event.seats_taken = seats.taken;
     for person in waiting {
-        let now = Timestamp(event.updated_at);
+        let at = Timestamp(now);
         statement!(session, "participants.promote", PROMOTE, |sql, link| {
             query(sql)
                 .bind(event.id)
                 .bind(person.user_id)
-                .bind(now)
+                .bind(at)
                 .execute(link)
         })?;
         let from_to = (Admission::Waitlisted, Admission::Confirmed);
         admission_changed(
             session,
             event,
-            person.user_id,
-            person.version + 1,
+            (person.user_id, person.version + 1),
             None,
             from_to,
+            now,
         )
         .await?;
     }
@@ -82,10 +86,10 @@ pub(super) async fn promote(session: &mut Session, event: &mut Event) -> Result<
 pub(super) async fn admission_changed(
     session: &mut Session,
     event: &Event,
-    user_id: Uuid,
-    version: i64,
+    (user_id, version): (Uuid, i64),
     actor_id: Option<Uuid>,
     (from, to): (Admission, Admission),
+    now: jiff::Timestamp,
 ) -> Result<(), Error> {
     let mut data = events::summary(event);
     data.insert("admission".into(), json!({ "from": from, "to": to }));
@@ -96,7 +100,7 @@ pub(super) async fn admission_changed(
         version,
         actor_id,
         data: Value::Object(data),
-        at: event.updated_at,
+        at: now,
         audience: Audience::Person(user_id),
     };
     changes::append(session, change).await

@@ -163,7 +163,8 @@ impl Store {
         })
     }
 
-    /// Forgets refresh tokens that expired before `before`, at most 1,000 at a time; returns how many.
+    /// Forgets refresh tokens that expired before `before`, and logins made before then of which none is left, at most 1,000
+    /// of each at a time; returns how many tokens.
     ///
     /// # Errors
     /// When the database fails.
@@ -172,10 +173,19 @@ impl Store {
             "DELETE FROM refresh_tokens WHERE token_hash IN \
              (SELECT token_hash FROM refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT 1000)",
         );
+        const FAMILIES: Sql = Sql::same(
+            "DELETE FROM token_families WHERE id IN (SELECT f.id FROM token_families f WHERE f.created_at < $1 \
+             AND NOT EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.family_id = f.id) ORDER BY f.created_at LIMIT 1000)",
+        );
+        let before = Timestamp(before);
         transaction!(self, "sessions.sweep", |tx| {
-            statement!(tx, "refresh_tokens.sweep", SQL, |sql, link| query(sql)
-                .bind(Timestamp(before))
-                .execute(link))
+            let swept = statement!(tx, "refresh_tokens.sweep", SQL, |sql, link| {
+                query(sql).bind(before).execute(link)
+            })?;
+            statement!(tx, "token_families.sweep", FAMILIES, |sql, link| {
+                query(sql).bind(before).execute(link)
+            })?;
+            Ok(swept)
         })
     }
 }

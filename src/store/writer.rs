@@ -109,14 +109,20 @@ impl Writer {
 
     /// Waits for a turn.
     pub(super) async fn turn(&self) -> Result<Turn, Error> {
-        let mut state = Arc::clone(&self.state).lock_owned().await;
+        let writer = self.clone();
+        // If nobody takes the turn any more, it is dropped like any other.
+        undisturbed(async move { writer.enter().await }).await
+    }
+
+    async fn enter(self) -> Result<Turn, Error> {
+        let mut state = self.state.lock_owned().await;
         if let Err(failure) = state.enter().await {
             state.abandon(&failure).await;
             return Err(failure.into());
         }
         Ok(Turn {
             state: Some(state),
-            wake: Arc::clone(&self.wake),
+            wake: self.wake,
         })
     }
 
@@ -146,36 +152,40 @@ impl Turn {
 
     /// Ends the turn and waits until it is durable.
     pub(super) async fn commit(mut self) -> Result<(), Error> {
-        let Some(mut state) = self.state.take() else {
+        let (Some(mut state), wake) = (self.state.take(), Arc::clone(&self.wake)) else {
             return Ok(());
         };
-        if let Err(failure) = state.run("RELEASE turn").await {
-            state.abandon(&failure).await;
-            return Err(failure.into());
-        }
-        state.savepoint = false;
-        let (answer, committed) = oneshot::channel();
-        state.waiting.push(answer);
-        drop(state);
-        self.wake.notify_one();
-        match committed.await {
+        let ended = undisturbed(async move {
+            if let Err(failure) = state.run("RELEASE turn").await {
+                state.abandon(&failure).await;
+                return Err(failure.into());
+            }
+            state.savepoint = false;
+            let (answer, committed) = oneshot::channel();
+            state.waiting.push(answer);
+            drop(state);
+            wake.notify_one();
+            Ok(committed)
+        });
+        match ended.await?.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(cause)) => Err(Error::BatchRolledBack(cause)),
             Err(_) => Err(Error::BatchRolledBack("the writer stopped".into())),
         }
     }
+}
 
-    /// Ends the turn and undoes it.
-    pub(super) async fn roll_back(mut self) {
-        let Some(mut state) = self.state.take() else {
-            return;
-        };
-        if let Err(failure) = state.clean().await {
-            state.abandon(&failure).await;
-        }
-        drop(state);
-        self.wake.notify_one();
-    }
+/// Does work to its end, even if nobody waits for it any more: the statements that begin and end transactions must not be
+/// dropped half-way, for what they did would not be known.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "short, and awaited by its caller; the store knows no lifecycle"
+)]
+async fn undisturbed<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::spawn(work).await;
+    done.unwrap_or_else(|failure| Err(Error::BatchRolledBack(failure.to_string())))
 }
 
 impl Drop for Turn {

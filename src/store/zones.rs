@@ -1,15 +1,21 @@
 //! When the rules of time zones change: civil times stay, instants move.
 
+use serde_json::json;
 use sqlx::{FromRow, query, query_as};
 use uuid::Uuid;
 
 use super::{
     Store,
+    changes::{self, NewChange},
     columns::Timestamp,
-    engine::{Sql, statement, transaction},
+    engine::{Session, Sql, statement, transaction},
     error::Error,
+    event_row, events,
 };
-use crate::domain::when::{When, zones_version};
+use crate::domain::{
+    change::{Audience, ChangeKind},
+    when::{When, zones_version},
+};
 
 /// Events looked at in one transaction.
 const BATCH: i64 = 500;
@@ -72,10 +78,6 @@ impl Store {
             "SELECT id, start_local, start_zone, end_local, end_zone, start_utc, end_utc FROM events \
              WHERE id > $1 AND end_utc > $2 AND start_zone IS NOT NULL ORDER BY id LIMIT $3",
         );
-        const MOVE: Sql = Sql::same(
-            "UPDATE events SET start_utc = $2, end_utc = $3, version = version + 1, updated_at = $4 \
-             WHERE id = $1 AND start_utc = $5 AND end_utc = $6",
-        );
         transaction!(self, "zones.follow", |tx| {
             let now = self.clock().now();
             let rows = statement!(tx, "events.zoned", SELECT, |sql, link| {
@@ -89,22 +91,59 @@ impl Store {
                 return Ok(None);
             };
             let mut moved = 0;
-            for row in &rows {
-                let Some((start, end)) = row.moved() else {
-                    continue;
-                };
-                moved += statement!(tx, "events.move", MOVE, |sql, link| {
-                    query(sql)
-                        .bind(row.id)
-                        .bind(Timestamp(start))
-                        .bind(Timestamp(end))
-                        .bind(Timestamp(now))
-                        .bind(row.start_utc)
-                        .bind(row.end_utc)
-                        .execute(link)
-                })?;
+            for row in rows.iter().filter(|row| row.moved().is_some()) {
+                moved += move_event(tx, row.id, now).await?;
             }
             Ok(Some((moved, last)))
         })
     }
+}
+
+/// Moves an event to the instants of today's rules, and tells its participants; returns 1 if it was still there to move.
+async fn move_event(tx: &mut Session, id: Uuid, now: jiff::Timestamp) -> Result<u64, Error> {
+    const SQL: Sql = Sql::same(
+        "UPDATE events SET start_utc = $2, end_utc = $3, version = $4, updated_at = $5 WHERE id = $1",
+    );
+    let mut event = match event_row::lock(tx, id).await {
+        Ok(event) => event,
+        Err(Error::NotFound) => return Ok(0),
+        Err(failure) => return Err(failure),
+    };
+    let period = &mut event.content.period;
+    let before = (period.start_utc, period.end_utc);
+    let (Some(start), Some(end)) = (period.start.instant(), period.end.instant()) else {
+        return Ok(0);
+    };
+    if (start, end) == before || end <= start {
+        return Ok(0);
+    }
+    (period.start_utc, period.end_utc) = (start, end);
+    event.version += 1;
+    event.updated_at = now;
+    statement!(tx, "events.move", SQL, |sql, link| {
+        query(sql)
+            .bind(event.id)
+            .bind(Timestamp(start))
+            .bind(Timestamp(end))
+            .bind(event.version)
+            .bind(Timestamp(now))
+            .execute(link)
+    })?;
+    let mut data = events::summary(&event);
+    data.insert(
+        "changes".into(),
+        json!({ "start_utc": { "from": before.0, "to": start }, "end_utc": { "from": before.1, "to": end } }),
+    );
+    let change = NewChange {
+        kind: ChangeKind::EventUpdated,
+        event_id: event.id,
+        user_id: None,
+        version: event.version,
+        actor_id: None,
+        data: serde_json::Value::Object(data),
+        at: now,
+        audience: Audience::Participants,
+    };
+    changes::append(tx, change).await?;
+    Ok(1)
 }

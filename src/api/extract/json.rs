@@ -3,11 +3,18 @@
 use axum::extract::{FromRequest, Request};
 use http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt, LengthLimitError};
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, IgnoredAny},
+};
+use serde_json::Value;
 
 use crate::{
     api::{problem::Problem, problem_types as types},
-    domain::fault::Fault,
+    domain::{
+        fault::{Fault, Faults},
+        patch::unknown,
+    },
 };
 
 /// A JSON body.
@@ -69,18 +76,46 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
 /// Reads JSON: what is not JSON is malformed, what does not fit is invalid.
 pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // serde would read an array as the values of an object's fields.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        let fault = type_fault("", "invalid type: sequence, expected an object");
+        return Err(Problem::invalid(vec![fault]));
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|failure| {
         let place = pointer(failure.path());
         let failure = failure.into_inner();
-        if failure.is_data() {
-            Problem::invalid(vec![type_fault(&place, &failure.to_string())])
-        } else {
-            malformed(&failure)
+        // What does not fit may not be JSON either, further on.
+        match serde_json::from_slice::<IgnoredAny>(body) {
+            Err(syntax) => malformed(&syntax),
+            Ok(_) if failure.is_data() => {
+                Problem::invalid(vec![type_fault(&place, &failure.to_string())])
+            }
+            Ok(_) => malformed(&failure),
         }
     })?;
     reader.end().map_err(|failure| malformed(&failure))?;
     Ok(value)
+}
+
+/// Reads a field that is an object. serde alone would take an array of its values as well.
+pub(crate) fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    from: D,
+) -> Result<T, D::Error> {
+    let object = serde_json::Map::<String, Value>::deserialize(from)?;
+    T::deserialize(Value::Object(object)).map_err(D::Error::custom)
+}
+
+/// Notes every name in a merge patch that its target does not know.
+pub(crate) fn refuse_unknown(faults: &mut Faults, at: &str, target: &Value, patch: &Value) {
+    for name in unknown(target, patch) {
+        let name = name.replace('~', "~0").replace('/', "~1");
+        faults.add(
+            &format!("{at}/{name}"),
+            "unknown_field",
+            "a field that this can have",
+        );
+    }
 }
 
 /// Fits a value already read into a type.

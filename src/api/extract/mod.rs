@@ -11,7 +11,7 @@ use http::Method;
 use uuid::Uuid;
 
 pub(crate) use self::{
-    json::{Json, fit_json, read_body},
+    json::{Json, fit_json, object, read_body, refuse_unknown},
     params::{NoParams, Params},
 };
 use super::{

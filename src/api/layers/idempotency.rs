@@ -3,7 +3,12 @@
 //! A key is reserved before the work; the work keeps its answer in its own transaction (see `store::Receipt`), so that a crash
 //! leaves either both or neither. An answer without a write (a 4xx) is kept here. 5xx and 429 are not kept.
 
-use std::convert::Infallible;
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -25,7 +30,7 @@ use crate::{
         problem_types as types,
         reply::{Kept, Reply},
     },
-    store::{self, Reservation, Ticket},
+    store::{self, Reservation, Store, Ticket},
     telemetry::instruments::protection,
 };
 
@@ -107,6 +112,46 @@ fn unquote(text: &str) -> Option<String> {
     }
 }
 
+/// The keys of requests that run in this process, with the hashes of their bodies: a repeat of one of them needs no database to
+/// be refused. Whoever waits for an answer asks often.
+#[derive(Debug, Default)]
+pub(crate) struct Running(Mutex<HashMap<Vec<u8>, Vec<u8>>>);
+
+/// A key's place among those that run.
+struct Place<'a> {
+    running: &'a Running,
+    key_hash: Vec<u8>,
+}
+
+impl Running {
+    /// Takes a place for the key, or says what is wrong with the request when it is taken.
+    fn enter(&self, key_hash: &[u8], body_hash: &[u8]) -> Result<Place<'_>, Reservation> {
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match keys.get(key_hash) {
+            Some(body) if body == body_hash => Err(Reservation::Running),
+            Some(_) => Err(Reservation::Mismatch),
+            None => {
+                keys.insert(key_hash.to_vec(), body_hash.to_vec());
+                Ok(Place {
+                    running: self,
+                    key_hash: key_hash.to_vec(),
+                })
+            }
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut keys = self
+            .running
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        keys.remove(&self.key_hash);
+    }
+}
+
 async fn run_once(
     api: Api,
     request: Request,
@@ -130,38 +175,50 @@ async fn run_once(
     let body = read_body(Request::new(body)).await?;
     let body_hash = Sha256::digest(&body).to_vec();
 
-    let lease = api.limits.request_timeout * 2;
-    let reservation = api
-        .store
-        .reserve(&key_hash, &body_hash, lease, api.limits.idempotency_ttl)
-        .await?;
-    protection::idempotency_asked(match &reservation {
-        Reservation::New(_) => "new",
-        Reservation::Done(_) => "replayed",
-        Reservation::Running => "conflict",
-        Reservation::Mismatch => "mismatch",
-    });
-    let ticket = match reservation {
-        Reservation::New(ticket) => ticket,
-        Reservation::Done(answer) => return replay(&api, &answer),
-        Reservation::Running => {
-            return Err(Problem::new(
-                &types::IDEMPOTENCY_IN_PROGRESS,
-                "The first request with this key is still running.",
-            ));
-        }
-        Reservation::Mismatch => {
-            return Err(Problem::new(
-                &types::IDEMPOTENCY_KEY_REUSED,
-                "This key was used with another body.",
-            ));
-        }
-    };
-    // Whatever ends the request early, the key is given back.
+    let place = api.running.enter(&key_hash, &body_hash);
+    let ticket = Ticket::new(key_hash.clone());
+    // Whatever ends the request early, even while it reserves the key, the key is given back.
     let mut guard = Release {
         api: api.clone(),
-        ticket: Some(ticket.clone()),
+        ticket: None,
     };
+    let reservation = match &place {
+        Err(Reservation::Mismatch) => Reservation::Mismatch,
+        Err(_) => Reservation::Running,
+        Ok(_) => {
+            guard.ticket = Some(ticket.clone());
+            let lease = api.limits.request_timeout * 2;
+            let ttl = api.limits.idempotency_ttl;
+            api.store.reserve(&ticket, &body_hash, lease, ttl).await?
+        }
+    };
+    let (outcome, refusal) = match reservation {
+        Reservation::New => ("new", None),
+        Reservation::Done(answer) => {
+            guard.ticket = None;
+            protection::idempotency_asked("replayed");
+            return replay(&api, &answer);
+        }
+        Reservation::Running => {
+            let detail = "The first request with this key is still running.";
+            (
+                "conflict",
+                Some(Problem::new(&types::IDEMPOTENCY_IN_PROGRESS, detail)),
+            )
+        }
+        Reservation::Mismatch => {
+            let detail = "This key was used with another body.";
+            (
+                "mismatch",
+                Some(Problem::new(&types::IDEMPOTENCY_KEY_REUSED, detail)),
+            )
+        }
+    };
+    protection::idempotency_asked(outcome);
+    if let Some(refusal) = refusal {
+        guard.ticket = None;
+        return Err(refusal);
+    }
     parts.extensions.insert(Once(Some(ticket.clone())));
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     if response.extensions().get::<Kept>().is_some() {
@@ -224,15 +281,25 @@ impl Drop for Release {
             return;
         };
         let store = self.api.store.clone();
-        self.api.lifecycle.spawn("idempotency.release", async move {
-            if let Err(failure) = store.release(&ticket).await {
-                // Its lease runs out by itself.
+        self.api
+            .lifecycle
+            .spawn("idempotency.release", give_back(store, ticket));
+    }
+}
+
+/// Gives a key back, trying for a while: until its lease runs out nobody can use it.
+async fn give_back(store: Store, ticket: Ticket) {
+    for pause in [100, 500, 2_000, 5_000] {
+        match store.release(&ticket).await {
+            Ok(()) => return,
+            Err(failure) => {
                 tracing::debug!(
                     error = store::chain(&failure),
-                    "an idempotency key could not be given back"
+                    "an idempotency key could not be given back yet"
                 );
+                tokio::time::sleep(Duration::from_millis(pause)).await;
             }
-        });
+        }
     }
 }
 

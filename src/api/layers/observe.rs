@@ -154,12 +154,13 @@ impl Observed {
             .headers()
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse().ok());
-        let bytes = response.body().size_hint().exact().or(length).unwrap_or(0);
+        // Unknown when it is compressed as it is sent.
+        let bytes = response.body().size_hint().exact().or(length);
         self.log(status.as_u16(), outcome, bytes);
     }
 
     /// The one wide line of a request.
-    fn log(&self, status: u16, outcome: &'static str, response_bytes: u64) {
+    fn log(&self, status: u16, outcome: &'static str, response_bytes: Option<u64>) {
         let scope = &self.scope;
         scope.enter(|| {
             tracing::info!(
@@ -188,7 +189,7 @@ impl Drop for Observed {
             // 499 is nginx's number for it; nobody is there to be told.
             self.api.requests.cancelled(&self.route);
             self.span.finish(499, Some("client_gone"));
-            self.log(499, "client_gone", 0);
+            self.log(499, "client_gone", None);
         }
     }
 }

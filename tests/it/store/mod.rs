@@ -1,5 +1,6 @@
 //! The database.
 
+mod cancellation;
 mod change_log;
 mod outage;
 mod plans;
