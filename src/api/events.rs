@@ -8,7 +8,7 @@ use super::{
     Api,
     conditional::{fresh, if_match},
     event_wire::{self, EventBody, EventInput, patched},
-    extract::{Caller, Id, Json, NoParams, Params, parse_id},
+    extract::{Caller, Id, Json, NoBody, NoParams, Params, parse_id},
     layers::idempotency::Once,
     listing::{PageBody, Pager},
     problem::Problem,
@@ -228,6 +228,7 @@ pub(super) async fn cancel(
     _: NoParams,
     headers: HeaderMap,
     once: Once,
+    _: NoBody,
 ) -> Answered<axum::response::Response> {
     let expected = if_match(&headers)?;
     let answer = |event: &Event| event_wire::reply(StatusCode::OK, event);

@@ -237,12 +237,13 @@ async fn authenticate(
             protection::auth_attempted(principal.method(), "success");
             principal.kind()
         }
-        Authentication::Anonymous | Authentication::Refused => "anonymous",
+        Authentication::Refused(method) => {
+            protection::auth_attempted(method, "failure");
+            "anonymous"
+        }
+        Authentication::Anonymous => "anonymous",
     };
     scope::with_current(|scope| scope.set_principal(kind));
-    if matches!(authentication, Authentication::Refused) {
-        protection::auth_attempted("access_token", "failure");
-    }
     request.extensions_mut().insert(authentication);
     next.run(request).await
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Api,
-    extract::{Caller, Id, NoParams, Params},
+    extract::{Caller, Id, NoBody, NoParams, Params},
     layers::idempotency::Once,
     listing::{PageBody, Pager},
     reply::{Answered, Reply},
@@ -87,6 +87,7 @@ pub(super) async fn read(
     Id(id): Id,
     _: NoParams,
     once: Once,
+    _: NoBody,
 ) -> Answered<axum::response::Response> {
     let render = api.keeping(done::<()>);
     api.store
@@ -103,6 +104,7 @@ pub(super) async fn read_all(
     caller: Caller,
     _: NoParams,
     once: Once,
+    _: NoBody,
 ) -> Answered<axum::response::Response> {
     let render = api.keeping(done::<()>);
     api.store

@@ -82,8 +82,8 @@ pub(crate) enum Authentication {
     Anonymous,
     /// They are good.
     Known(Principal),
-    /// They are not.
-    Refused,
+    /// They are not; how it tried to get in.
+    Refused(&'static str),
 }
 
 /// A user as far as access goes; `None` for one who is unknown or disabled.
@@ -133,7 +133,11 @@ impl Principals {
             Some(token) => self.by_access_token(token).await?,
             None => None,
         };
-        Ok(principal.map_or(Authentication::Refused, Authentication::Known))
+        let method = match token {
+            Some(token) if token.starts_with(KEY_PREFIX) => "api_key",
+            _ => "access_token",
+        };
+        Ok(principal.map_or(Authentication::Refused(method), Authentication::Known))
     }
 
     async fn by_access_token(&self, token: &str) -> Result<Option<Principal>, Arc<store::Error>> {
@@ -148,19 +152,12 @@ impl Principals {
 
     async fn by_key(&self, token: &str) -> Result<Option<Principal>, Arc<store::Error>> {
         let hash = hash_token(token);
-        let ask = async {
-            let asked = self.store.api_key_by_hash(&hash);
-            let asked = asked.instrument(traces::cache_span(KEYS)).await?;
-            Ok(asked.map(|(user_id, key)| (user_id, Arc::new(key))))
+        let known = self.keys.get(&hash).await;
+        protection::cache_asked(KEYS, known.is_some());
+        let found = match known {
+            Some(found) => found,
+            None => Box::pin(self.look_up_key(hash)).await?,
         };
-        // Of many who ask at once, one asks the database.
-        let entry = self
-            .keys
-            .entry_by_ref(&hash)
-            .or_try_insert_with(ask)
-            .await?;
-        protection::cache_asked(KEYS, !entry.is_fresh());
-        let found = entry.into_value();
         let Some((user_id, key)) = found else {
             return Ok(None);
         };
@@ -178,22 +175,39 @@ impl Principals {
         }))
     }
 
-    async fn standing(&self, user_id: Uuid) -> Result<Standing, Arc<store::Error>> {
+    /// Asks the database for a key; of many who ask at once, one does.
+    async fn look_up_key(
+        &self,
+        hash: Vec<u8>,
+    ) -> Result<Option<(Uuid, Arc<ApiKey>)>, Arc<store::Error>> {
         let ask = async {
-            match self
-                .store
-                .user(user_id)
-                .instrument(traces::cache_span(USERS))
-                .await
-            {
+            let asked = self.store.api_key_by_hash(&hash);
+            let asked = asked.instrument(traces::cache_span(KEYS)).await?;
+            Ok(asked.map(|(user_id, key)| (user_id, Arc::new(key))))
+        };
+        self.keys.try_get_with_by_ref(&hash, ask).await
+    }
+
+    async fn standing(&self, user_id: Uuid) -> Result<Standing, Arc<store::Error>> {
+        let known = self.users.get(&user_id).await;
+        protection::cache_asked(USERS, known.is_some());
+        match known {
+            Some(standing) => Ok(standing),
+            None => Box::pin(self.look_up_user(user_id)).await,
+        }
+    }
+
+    /// Asks the database for a user; of many who ask at once, one does.
+    async fn look_up_user(&self, user_id: Uuid) -> Result<Standing, Arc<store::Error>> {
+        let ask = async {
+            let asked = self.store.user(user_id);
+            match asked.instrument(traces::cache_span(USERS)).await {
                 Ok(user) => Ok(user.disabled_at.is_none().then_some(user.role)),
                 Err(store::Error::NotFound) => Ok(None),
                 Err(failure) => Err(failure),
             }
         };
-        let entry = self.users.entry(user_id).or_try_insert_with(ask).await?;
-        protection::cache_asked(USERS, !entry.is_fresh());
-        Ok(entry.into_value())
+        self.users.try_get_with(user_id, ask).await
     }
 
     /// Forgets every key: one of them was revoked here.

@@ -71,6 +71,9 @@ problem_types! {
     METHOD_NOT_ALLOWED = "method_not_allowed" 405: "The method is not allowed here",
         "The path exists, but not with this method.",
         "Use one of the methods in `Allow`.";
+    BODY_TIMEOUT = "body_timeout" 408: "The body was too slow",
+        "The body did not arrive within half of the time that a request may take.",
+        "Send it again, over a faster connection.";
     EMAIL_TAKEN = "email_taken" 409: "The address is taken",
         "Another account has this e-mail address; case does not matter.",
         "Log in instead, or use another address.";

@@ -1,8 +1,12 @@
 //! The route table, and the names of routes in telemetry.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use axum::{Router, extract::State, routing::get};
+use http::StatusCode;
 use serde_json::{Value, json};
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouter},
@@ -10,7 +14,11 @@ use utoipa_axum::{
 };
 
 use super::{
-    Api, api_keys, auth, events, history, notifications, participants, reply::Reply, users,
+    Api, api_keys, auth, events, history, notifications, participants,
+    problem::Problem,
+    problem_types::SHUTTING_DOWN,
+    reply::{Answered, Reply},
+    users,
 };
 use crate::lifecycle::Phase;
 use crate::telemetry::instruments::requests::{Route, UNMATCHED, method_label};
@@ -23,6 +31,18 @@ const OTHERS: &[&str] = &[
     "/docs/{*rest}",
     "/docs/problems/",
     "/docs/problems/{code}",
+];
+
+/// Methods as they are named in telemetry.
+const METHODS: [&str; 10] = [
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "_OTHER",
+];
+
+/// Failures that any request may meet.
+const SHED: &[(u16, &str)] = &[
+    (500, "internal_error"),
+    (503, "overloaded"),
+    (503, "deadline_exceeded"),
 ];
 
 /// Every path of the API: what it is called, who answers it.
@@ -67,13 +87,12 @@ fn twin(path: &str) -> String {
 }
 
 /// One line for load balancers.
-async fn health(State(api): State<Api>) -> Reply {
-    let (status, word) = if api.lifecycle.phase() == Phase::Ready {
-        (http::StatusCode::OK, "ok")
-    } else {
-        (http::StatusCode::SERVICE_UNAVAILABLE, "not ready")
-    };
-    Reply::json(status, &json!({ "status": word }))
+async fn health(State(api): State<Api>) -> Answered {
+    if api.lifecycle.phase() == Phase::Stopping {
+        let detail = "This replica takes no more requests.";
+        return Err(Problem::new(&SHUTTING_DOWN, detail));
+    }
+    Ok(Reply::json(StatusCode::OK, &json!({ "status": "ok" })))
 }
 
 /// Method, route, and the statuses with their kind of error that exist from the start.
@@ -83,6 +102,8 @@ type Series = (&'static str, String, Vec<(u16, &'static str)>);
 #[derive(Debug)]
 pub(super) struct Routes {
     canonical: HashMap<String, Arc<str>>,
+    /// Method and route of every operation.
+    operations: HashSet<(&'static str, Arc<str>)>,
     unmatched: Arc<str>,
     series: Vec<Series>,
 }
@@ -92,51 +113,47 @@ impl Routes {
     pub(super) fn new(document: &Value) -> Self {
         let mut routes = Self {
             canonical: HashMap::new(),
+            operations: HashSet::new(),
             unmatched: Arc::from(UNMATCHED),
             series: Vec::new(),
         };
         for path in OTHERS {
-            routes.name(path);
-            routes
-                .series
-                .push(("GET", (*path).to_owned(), vec![(200, ""), (404, "")]));
+            let outcomes = [&[(200, ""), (404, ""), (503, "shutting_down")], SHED].concat();
+            routes.add("GET", path, outcomes.clone());
+            routes.add("HEAD", path, outcomes);
         }
         let paths = document.get("paths").and_then(Value::as_object);
         for (path, operations) in paths.into_iter().flatten() {
-            routes.name(path);
             for (method, operation) in operations.as_object().into_iter().flatten() {
                 let method = method_label(&method.to_uppercase());
-                routes
-                    .series
-                    .push((method, path.clone(), outcomes(operation)));
+                let outcomes = outcomes(operation);
+                if method == "GET" {
+                    routes.add("HEAD", path, outcomes.clone());
+                }
+                routes.add(method, path, outcomes);
             }
         }
-        for method in [
-            "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT",
-            "_OTHER",
-        ] {
-            routes.series.push((
-                method_label(method),
-                UNMATCHED.to_owned(),
-                vec![(404, ""), (405, "")],
-            ));
+        for method in METHODS {
+            let outcomes = [&[(404, ""), (405, ""), (413, ""), (429, "")], SHED].concat();
+            routes.series.push((method, UNMATCHED.to_owned(), outcomes));
         }
         routes
     }
 
-    fn name(&mut self, path: &str) {
+    fn add(&mut self, method: &'static str, path: &str, outcomes: Vec<(u16, &'static str)>) {
         let name: Arc<str> = Arc::from(path);
         self.canonical.insert(twin(path), Arc::clone(&name));
-        self.canonical.insert(path.to_owned(), name);
+        self.canonical.insert(path.to_owned(), Arc::clone(&name));
+        self.operations.insert((method, name));
+        self.series.push((method, path.to_owned(), outcomes));
     }
 
-    /// The name of the route that matched, whichever way it was written.
-    pub(super) fn canonical(&self, matched: Option<&str>) -> Arc<str> {
-        Arc::clone(
-            matched
-                .and_then(|matched| self.canonical.get(matched))
-                .unwrap_or(&self.unmatched),
-        )
+    /// The name of the operation that matched, whichever way its path was written; a method that the path does not know matches
+    /// nothing.
+    pub(super) fn canonical(&self, method: &'static str, matched: Option<&str>) -> Arc<str> {
+        let name = matched.and_then(|matched| self.canonical.get(matched));
+        let name = name.filter(|name| self.operations.contains(&(method, Arc::clone(name))));
+        Arc::clone(name.unwrap_or(&self.unmatched))
     }
 
     /// The series that exist from the start.
@@ -152,27 +169,16 @@ impl Routes {
     }
 }
 
-/// What an operation may answer to anybody, and its failures: enough for a `rate()` over the first of each to be right.
+/// Everything that an operation is documented to answer, and its failures by kind.
 fn outcomes(operation: &Value) -> Vec<(u16, &'static str)> {
-    let public = operation
-        .get("security")
-        .is_some_and(|security| *security == json!([{}]));
     let documented = operation.get("responses").and_then(Value::as_object);
-    let statuses = documented
-        .into_iter()
-        .flatten()
-        .filter_map(|(status, _)| status.parse::<u16>().ok());
-    let mut outcomes: Vec<_> = statuses
-        .filter(|status| {
-            *status < 400 || (*status < 500 && (public || matches!(status, 401 | 429)))
-        })
-        .map(|status| (status, ""))
-        .collect();
-    outcomes.extend([
-        (500, "internal_error"),
-        (503, "overloaded"),
-        (503, "database_unavailable"),
-        (503, "deadline_exceeded"),
-    ]);
-    outcomes
+    let statuses = documented.into_iter().flatten();
+    let statuses = statuses.filter_map(|(status, _)| status.parse::<u16>().ok());
+    let refusals = statuses
+        .filter(|status| *status < 500)
+        .map(|status| (status, ""));
+    refusals
+        .chain(SHED.iter().copied())
+        .chain([(503, "database_unavailable")])
+        .collect()
 }

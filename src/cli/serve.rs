@@ -114,7 +114,7 @@ async fn serve(config: &Config, guard: &Guard) -> Result<(), String> {
         return Ok(());
     };
     if config.server.env == Environment::Development {
-        where_to_look(config, public.address, ops.address);
+        where_to_look(public.address, ops.address);
     }
 
     lifecycle.wait_for_signal().await;
@@ -272,14 +272,10 @@ fn prime(config: &Config) {
 }
 
 /// For whoever has just started it on a laptop.
-fn where_to_look(config: &Config, public: SocketAddr, ops: SocketAddr) {
-    let base = config
-        .server
-        .public_url
-        .as_ref()
-        .map_or_else(|| url(public), ToString::to_string);
+fn where_to_look(public: SocketAddr, ops: SocketAddr) {
+    let base = url(public);
     tracing::info!("API      {base}/api/v1");
-    tracing::info!("Docs     {base}/docs");
+    tracing::info!("Docs     {base}/docs/");
     tracing::info!("Metrics  {}/metrics", url(ops));
 }
 

@@ -24,7 +24,7 @@ mod value;
 pub use amount::{ByteSize, Rate};
 pub use database_url::{DatabaseUrl, Engine};
 pub use fault::{Fault, Faults, Source};
-pub use net::{CorsOrigin, PublicUrl};
+pub use net::CorsOrigin;
 pub use secret::Secret;
 pub use settings::{
     Auth, Cache, Database, Limits, Log, Outbox, RateLimit, Server, Shutdown, Sqlite,

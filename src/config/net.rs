@@ -1,6 +1,5 @@
 //! Addresses, networks, origins and URLs.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::Uri;
@@ -74,38 +73,6 @@ impl Value for CorsOrigin {
             (_, Some(port)) => format!(":{port}"),
         };
         Ok(Self(format!("{scheme}://{host}{port}")))
-    }
-}
-
-/// The absolute URL under which clients see the service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicUrl(String);
-
-impl PublicUrl {
-    /// The URL without a trailing slash, so that a path can be appended.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for PublicUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Value for PublicUrl {
-    const KIND: &'static str = "URL";
-
-    fn accepts() -> String {
-        "an absolute URL such as https://events.example.org".to_owned()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        if web_uri(text)?.query().is_some() {
-            return Err("has a query".to_owned());
-        }
-        Ok(Self(text.trim_end_matches('/').to_owned()))
     }
 }
 

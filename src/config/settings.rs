@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::amount::{ByteSize, Rate};
 use super::database_url::{DatabaseUrl, in_folder};
-use super::net::{CorsOrigin, PublicUrl};
+use super::net::CorsOrigin;
 use super::reader::Reader;
 use super::secret::Secret;
 use super::setting::Default::{Absent, Found, Text};
@@ -39,8 +39,6 @@ group! {
         "listen" => listen: SocketAddr = Text("127.0.0.1:8080");
         /// Address of the ops listener: metrics, probes, log level, console. Never make it public.
         "ops_listen" => ops_listen: SocketAddr = Text("127.0.0.1:9464");
-        /// URL under which clients reach the service, for absolute links; without it links are relative.
-        "public_url" => public_url: Option<PublicUrl> = Absent("none");
         /// Folder of the SQLite database and of the secret key that development makes.
         "data_dir" => data_dir: PathBuf = Text("data");
         /// Key that signs access tokens and cursors: at least 32 random bytes as hex, base64 or text, the
@@ -52,7 +50,7 @@ group! {
         /// Web origins that may call the API from a browser. `*` is refused, because calls carry credentials.
         "cors_origins" => cors_origins: Vec<CorsOrigin> = Text("");
         /// Send `Strict-Transport-Security` on requests that reached a trusted proxy over TLS. It binds the
-        /// whole host for a year, so it is off until asked for.
+        /// whole host for two years, so it is off until asked for.
         "hsts" => hsts: bool = Text("false");
     }
 }

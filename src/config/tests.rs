@@ -50,7 +50,6 @@ fn nothing_needs_to_be_set() {
     assert_eq!(config.database.url.expose(), "sqlite://data/convoke.db");
     assert_eq!(config.limits.body_limit.bytes(), 1024 * 1024);
     assert_eq!(config.auth.hash_concurrency, 2);
-    assert_eq!(config.server.public_url, None);
     assert_eq!(warnings, Vec::<String>::new());
 }
 

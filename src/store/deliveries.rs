@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use sqlx::{FromRow, query, query_as, types::Json};
 use uuid::Uuid;
 
@@ -28,8 +27,6 @@ pub struct Delivery {
     pub event_id: Uuid,
     /// Who is told.
     pub recipient_id: Uuid,
-    /// What is told.
-    pub data: Value,
     /// The trace context of the request that caused it.
     pub traceparent: Option<String>,
     /// Which attempt this is, from 1.
@@ -81,7 +78,6 @@ struct DeliveryRow {
     kind: ChangeKind,
     event_id: Uuid,
     recipient_id: Uuid,
-    data: Json<Value>,
     traceparent: Option<String>,
     attempts: i64,
     created_at: Timestamp,
@@ -95,7 +91,6 @@ impl From<DeliveryRow> for Delivery {
             kind: row.kind,
             event_id: row.event_id,
             recipient_id: row.recipient_id,
-            data: row.data.0,
             traceparent: row.traceparent,
             attempt: row.attempts + 1,
             created_at: row.created_at.0,
@@ -130,7 +125,7 @@ impl Store {
     ) -> Result<Vec<Delivery>, Error> {
         const SELECT: Sql = Sql::each(
             concat!(
-                "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.data, c.traceparent, d.attempts, d.created_at \
+                "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.traceparent, d.attempts, d.created_at \
                  FROM deliveries d JOIN changes c ON c.id = d.change_id \
                  WHERE d.state = 'pending' AND d.channel = $1 AND d.due_at <= $2 \
                  AND (d.leased_until IS NULL OR d.leased_until <= $2) AND NOT EXISTS (SELECT 1 FROM deliveries b \
@@ -139,7 +134,7 @@ impl Store {
                  ORDER BY d.id LIMIT $3",
                 " FOR UPDATE OF d SKIP LOCKED"
             ),
-            "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.data, c.traceparent, d.attempts, d.created_at \
+            "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.traceparent, d.attempts, d.created_at \
              FROM deliveries d JOIN changes c ON c.id = d.change_id \
              WHERE d.state = 'pending' AND d.channel = $1 AND d.due_at <= $2 \
              AND (d.leased_until IS NULL OR d.leased_until <= $2) AND NOT EXISTS (SELECT 1 FROM deliveries b \
@@ -181,9 +176,11 @@ impl Store {
     /// # Errors
     /// When the database fails, or refuses one of them.
     pub async fn deliver_to_inbox(&self, deliveries: &[Delivery]) -> Result<u64, Error> {
+        // What is told is copied as it stands: one row that cannot be read must not hold up the others.
         const INSERT: Sql = Sql::same(
             "INSERT INTO notifications (id, recipient_id, change_id, kind, event_id, data, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (change_id, recipient_id) DO NOTHING",
+             SELECT $1, $2, c.id, c.kind, c.event_id, c.data, $4 FROM changes c WHERE c.id = $3 \
+             ON CONFLICT (change_id, recipient_id) DO NOTHING",
         );
         const FINISH: Sql = Sql::same(
             "UPDATE deliveries SET state = 'delivered', leased_until = NULL, last_error = NULL, finished_at = $2 \
@@ -198,9 +195,6 @@ impl Store {
                         .bind(new_id())
                         .bind(delivery.recipient_id)
                         .bind(delivery.change_id)
-                        .bind(delivery.kind)
-                        .bind(delivery.event_id)
-                        .bind(Json(&delivery.data))
                         .bind(now)
                         .execute(link)
                 })?;

@@ -14,7 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::error::Error;
+use super::error::{Error, Transient, transient};
 
 /// Time for the watchdog to connect.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -96,11 +96,21 @@ impl Gate {
         Ok(())
     }
 
+    /// Whether the server cannot be reached. One that refuses the probe in words (it has no connection to spare, say) is up.
+    async fn is_down(&self) -> bool {
+        match self.probe().await {
+            Err(Error::Unavailable(failure)) => {
+                transient(&failure) == Some(Transient::ConnectionLost)
+            }
+            _ => false,
+        }
+    }
+
     /// Looks when somebody suspects that the server is down, for as long as the store is open.
     pub(super) async fn watch(self) {
         loop {
             self.suspicion.notified().await;
-            while self.probe().await.is_err() {
+            while self.is_down().await {
                 self.down.send_replace(true);
                 sleep(PROBE_PAUSE).await;
             }

@@ -188,22 +188,22 @@ impl Store {
             .await)
     }
 
-    /// Gives a key back without an answer, unless there is one.
+    /// Gives a key back without an answer, unless there is one; returns whether there was anything to give back.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn release(&self, ticket: &Ticket) -> Result<(), Error> {
+    pub async fn release(&self, ticket: &Ticket) -> Result<bool, Error> {
         const SQL: Sql = Sql::same(
             "DELETE FROM idempotency_keys WHERE key_hash = $1 AND owner = $2 AND answer IS NULL",
         );
         transaction!(self, "idempotency.release", |tx| {
-            statement!(tx, "idempotency_keys.release", SQL, |sql, link| {
+            let released = statement!(tx, "idempotency_keys.release", SQL, |sql, link| {
                 query(sql)
                     .bind(&ticket.key_hash)
                     .bind(ticket.owner)
                     .execute(link)
-            })
-            .map(drop)
+            })?;
+            Ok(released > 0)
         })
     }
 

@@ -18,6 +18,8 @@ const LONGEST: Duration = Duration::from_millis(250);
 pub(super) struct Retry<'a> {
     store: &'a Store,
     left: u32,
+    /// Dead connections that may be met: all of the pool may have died, and each is found by whoever takes it.
+    dead: u32,
     pause: Duration,
 }
 
@@ -26,6 +28,7 @@ impl<'a> Retry<'a> {
         Self {
             store,
             left: attempts.saturating_sub(1),
+            dead: store.inner.settings.max_connections,
             pause: FIRST,
         }
     }
@@ -35,16 +38,29 @@ impl<'a> Retry<'a> {
         let Some(reason) = failure.retry_reason() else {
             return false;
         };
-        if reason == Transient::ConnectionLost {
+        let lost = reason == Transient::ConnectionLost;
+        if lost {
             self.store.suspect();
         }
-        if self.left == 0 {
+        let left = if lost && self.dead > 0 {
+            &mut self.dead
+        } else {
+            &mut self.left
+        };
+        if *left == 0 {
             return false;
         }
-        self.left -= 1;
+        *left -= 1;
         instruments::database::retried(self.store.engine().as_str(), reason.as_str());
-        tokio::time::sleep(rand::random_range(Duration::ZERO..=self.pause)).await;
-        self.pause = (self.pause * 2).min(LONGEST);
+        let pause = if lost && self.dead > 0 {
+            FIRST
+        } else {
+            self.pause
+        };
+        tokio::time::sleep(rand::random_range(Duration::ZERO..=pause)).await;
+        if pause == self.pause {
+            self.pause = (self.pause * 2).min(LONGEST);
+        }
         true
     }
 }

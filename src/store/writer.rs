@@ -117,8 +117,12 @@ impl Writer {
     async fn enter(self) -> Result<Turn, Error> {
         let mut state = self.state.lock_owned().await;
         if let Err(failure) = state.enter().await {
+            // What failed may have been left by another's turn; with that gone, this one may well succeed.
             state.abandon(&failure).await;
-            return Err(failure.into());
+            if let Err(failure) = state.enter().await {
+                state.abandon(&failure).await;
+                return Err(failure.into());
+            }
         }
         Ok(Turn {
             state: Some(state),

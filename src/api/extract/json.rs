@@ -1,6 +1,9 @@
 //! JSON bodies: what is not JSON is malformed, what does not fit is invalid, and each fault names its field.
 
-use axum::extract::{FromRequest, Request};
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+};
 use http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt, LengthLimitError};
 use serde::{
@@ -8,9 +11,10 @@ use serde::{
     de::{DeserializeOwned, Error, IgnoredAny},
 };
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::{
-    api::{problem::Problem, problem_types as types},
+    api::{layers::guard::BodyTime, problem::Problem, problem_types as types},
     domain::{
         fault::{Fault, Faults},
         patch::unknown,
@@ -21,18 +25,48 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Json<T>(pub T);
 
-/// Reads a body into memory; how large it may be is set by the body limit's layer.
-pub(crate) async fn read_body(request: Request) -> Result<axum::body::Bytes, Problem> {
-    match request.into_body().collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(failure) if is_too_large(&failure) => Err(Problem::new(
+/// Reads a body into memory; how large it may be, and how long it may take, is set by the body limit's layer.
+pub(crate) async fn read_body(request: Request) -> Result<Bytes, Problem> {
+    let limit = request.extensions().get::<BodyTime>().copied();
+    let reading = request.into_body().collect();
+    let read = match limit {
+        Some(BodyTime(limit)) => timeout(limit, reading).await,
+        None => Ok(reading.await),
+    };
+    match read {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(failure)) if is_too_large(&failure) => Err(Problem::new(
             &types::BODY_TOO_LARGE,
             "The body is larger than the service accepts.",
         )),
-        Err(_) => Err(Problem::new(
+        Ok(Err(_)) => Err(Problem::new(
             &types::MALFORMED_JSON,
             "The body ended early.",
         )),
+        Err(_) => Err(Problem::new(
+            &types::BODY_TIMEOUT,
+            "The body did not arrive in time.",
+        )),
+    }
+}
+
+/// The body of a request that has nothing to say: none, or an empty object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoBody;
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+
+        let body = read_body(request).await?;
+        if !body.trim_ascii().is_empty() {
+            let Nothing {} = parse_json(&body)?;
+        }
+        Ok(Self)
     }
 }
 

@@ -11,7 +11,7 @@ use http::Method;
 use uuid::Uuid;
 
 pub(crate) use self::{
-    json::{Json, fit_json, object, read_body, refuse_unknown},
+    json::{Json, NoBody, fit_json, object, read_body, refuse_unknown},
     params::{NoParams, Params},
 };
 use super::{
@@ -96,7 +96,7 @@ pub(crate) struct Person {
 fn authenticated(parts: &Parts) -> Result<Principal, Problem> {
     match parts.extensions.get::<Authentication>() {
         Some(Authentication::Known(principal)) => Ok(*principal),
-        Some(Authentication::Refused) => Err(Problem::new(
+        Some(Authentication::Refused(_)) => Err(Problem::new(
             &types::INVALID_TOKEN,
             "The token is malformed, expired or revoked.",
         )),

@@ -1,12 +1,14 @@
 //! What protects the service from its requests: a bound on those in flight, a deadline, a largest body.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::header;
+use http::{Method, header};
 use http_body_util::Limited;
 
 use crate::{
@@ -48,6 +50,10 @@ pub(crate) async fn bound_time(State(api): State<Api>, request: Request, next: N
     })
 }
 
+/// How long a body may take to arrive: less than the request, so that a slow client is told that it is slow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyTime(pub(crate) Duration);
+
 /// Refuses a body that says it is too large, and stops reading one that is.
 pub(crate) async fn bound_body(State(api): State<Api>, request: Request, next: Next) -> Response {
     let limit = api.limits.body;
@@ -55,13 +61,17 @@ pub(crate) async fn bound_body(State(api): State<Api>, request: Request, next: N
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !reads && announced.is_some_and(|length| length > limit) {
         let problem = Problem::new(
             &types::BODY_TOO_LARGE,
             format!("At most {limit} bytes are accepted."),
         );
         return problem.into_response();
     }
-    next.run(request.map(|body| Body::new(Limited::new(body, limit))))
-        .await
+    let mut request = request.map(|body| Body::new(Limited::new(body, limit)));
+    request
+        .extensions_mut()
+        .insert(BodyTime(api.limits.request_timeout / 2));
+    next.run(request).await
 }

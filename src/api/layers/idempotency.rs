@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -41,16 +40,24 @@ const KEY_MAX: usize = 255;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Once(pub Option<Ticket>);
 
-impl<S: Send + Sync> FromRequestParts<S> for Once {
-    type Rejection = Infallible;
+/// Marks a request whose key is not well formed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct BadKey;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+impl<S: Send + Sync> FromRequestParts<S> for Once {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        if parts.extensions.get::<BadKey>().is_some() {
+            let detail = "Idempotency-Key is one quoted string or token of 1 to 255 printable ASCII characters.";
+            return Err(Problem::new(&types::INVALID_HEADER, detail));
+        }
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
     }
 }
 
 /// Does the request's work once.
-pub(crate) async fn once(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(crate) async fn once(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     if request.method() != Method::POST {
         return next.run(request).await;
     }
@@ -66,12 +73,16 @@ pub(crate) async fn once(State(api): State<Api>, request: Request, next: Next) -
         Ok(Some(key)) => run_once(api, request, next, principal, &key)
             .await
             .unwrap_or_else(Problem::into_response),
-        Err(problem) => problem.into_response(),
+        // Refused by the handler that would need it, so that a path without POST answers 405 all the same.
+        Err(BadKey) => {
+            request.extensions_mut().insert(BadKey);
+            next.run(request).await
+        }
     }
 }
 
 /// The key: a quoted string of structured fields (RFC 9651 §3.3.3) or a bare token.
-fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+fn key_of(headers: &HeaderMap) -> Result<Option<String>, BadKey> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -92,10 +103,7 @@ fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     };
     match read() {
         Some(key) if values.next().is_none() => Ok(Some(key)),
-        _ => Err(Problem::new(
-            &types::INVALID_HEADER,
-            "Idempotency-Key is one quoted string or token of 1 to 255 printable ASCII characters.",
-        )),
+        _ => Err(BadKey),
     }
 }
 
@@ -291,15 +299,17 @@ impl Drop for Release {
 async fn give_back(store: Store, ticket: Ticket) {
     for pause in [100, 500, 2_000, 5_000] {
         match store.release(&ticket).await {
-            Ok(()) => return,
+            Ok(true) => return,
+            // A reservation that was cut off may still be on its way.
+            Ok(false) => {}
             Err(failure) => {
                 tracing::debug!(
                     error = store::chain(&failure),
                     "an idempotency key could not be given back yet"
                 );
-                tokio::time::sleep(Duration::from_millis(pause)).await;
             }
         }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
     }
 }
 
@@ -307,10 +317,10 @@ async fn give_back(store: Store, ticket: Ticket) {
 mod tests {
     use super::*;
 
-    fn key(value: &'static str) -> Result<Option<String>, ()> {
+    fn key(value: &'static str) -> Result<Option<String>, BadKey> {
         let mut headers = HeaderMap::new();
         headers.insert("idempotency-key", HeaderValue::from_static(value));
-        key_of(&headers).map_err(|_| ())
+        key_of(&headers)
     }
 
     #[test]
@@ -319,7 +329,7 @@ mod tests {
         assert_eq!(key("\"abc-1\""), Ok(Some("abc-1".into())));
         assert_eq!(key(r#""a\"b\\c d""#), Ok(Some("a\"b\\c d".into())));
         for bad in ["", "\"", "\"a", "\"a\"b", "a b", "a,b", "\"\"", "\"a\\n\""] {
-            assert_eq!(key(bad), Err(()), "{bad}");
+            assert_eq!(key(bad), Err(BadKey), "{bad}");
         }
     }
 }

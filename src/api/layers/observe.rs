@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Body;
 use tracing::Instrument;
 
@@ -42,7 +42,9 @@ pub(crate) async fn observe(State(api): State<Api>, request: Request, next: Next
     let started = Instant::now();
     let method = requests::method_label(request.method().as_str());
     let matched = request.extensions().get::<MatchedPath>();
-    let route = api.routes.canonical(matched.map(MatchedPath::as_str));
+    let route = api
+        .routes
+        .canonical(method, matched.map(MatchedPath::as_str));
     let span = traces::server_span(method, &route, request.headers());
     let request_id = request_id(request.headers());
     let path = request.uri().path().to_owned();
@@ -125,10 +127,6 @@ impl Observed {
         self.answered = true;
         let status = response.status();
         let elapsed = self.started.elapsed();
-        // A path that exists but not with this method matched nothing.
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            self.route = Arc::from(requests::UNMATCHED);
-        }
         let error_type = if status.is_server_error() {
             self.scope.error_code().unwrap_or("_OTHER")
         } else {

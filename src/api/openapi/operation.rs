@@ -164,6 +164,7 @@ impl Operation<'_> {
         if self.has_body {
             all.extend([
                 &types::MALFORMED_JSON,
+                &types::BODY_TIMEOUT,
                 &types::BODY_TOO_LARGE,
                 &types::UNSUPPORTED_MEDIA_TYPE,
                 &types::VALIDATION_FAILED,
@@ -174,7 +175,10 @@ impl Operation<'_> {
                 &types::INVALID_HEADER,
                 &types::IDEMPOTENCY_IN_PROGRESS,
                 &types::IDEMPOTENCY_KEY_REUSED,
+                &types::MALFORMED_JSON,
+                &types::BODY_TIMEOUT,
                 &types::BODY_TOO_LARGE,
+                &types::VALIDATION_FAILED,
             ]);
         }
         if self.takes_if_match() || self.reads_one() {
@@ -233,6 +237,9 @@ fn filters() -> Vec<Value> {
         json!({ "type": "string", "minLength": 1, "maxLength": 200, "pattern": PROSE_PATTERN });
     let found = "Full text: title, description, location and tags hold words that begin with each of these.";
     let orders = json!({ "type": "string", "enum": ["start", "-start", "created", "-created", "updated", "-updated"], "default": "start" });
+    let order = "In which order; `-` reverses. By `start` or `created`, rows written while paging shift nothing. By `updated` the \
+                 list follows the changes: ascending, an event changed meanwhile comes again in its new state, so that \
+                 nothing is missed; descending, it moves to the front.";
     vec![
         query("from", "Ends after this instant.", &instant),
         query("to", "Starts before this instant.", &instant),
@@ -258,6 +265,6 @@ fn filters() -> Vec<Value> {
         ),
         query("tag", "Has this tag.", &tag),
         query("q", found, &text),
-        query("sort", "In which order; `-` reverses.", &orders),
+        query("sort", order, &orders),
     ]
 }

@@ -152,24 +152,6 @@ fn an_origin_is_no_pattern_and_has_no_path() {
 }
 
 #[test]
-fn a_public_url_is_absolute_and_may_have_a_path() {
-    assert_eq!(
-        PublicUrl::parse("https://example.org/convoke/")
-            .unwrap()
-            .as_str(),
-        "https://example.org/convoke"
-    );
-    for text in [
-        "/convoke",
-        "example.org",
-        "https://example.org?x=1",
-        "ftp://example.org",
-    ] {
-        assert!(PublicUrl::parse(text).is_err(), "{text}");
-    }
-}
-
-#[test]
 fn a_database_url_names_its_engine() {
     for (text, engine) in [
         ("sqlite:data/x.db", Engine::Sqlite),

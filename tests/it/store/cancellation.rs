@@ -6,7 +6,6 @@ use convoke::store::Receipt;
 use tempfile::TempDir;
 
 use super::change_log::{content, open, user};
-use crate::support::engines::Engine;
 
 const WRITES: u64 = 1_500;
 
