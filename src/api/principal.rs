@@ -156,7 +156,7 @@ impl Principals {
         protection::cache_asked(KEYS, known.is_some());
         let found = match known {
             Some(found) => found,
-            None => Box::pin(self.look_up_key(hash)).await?,
+            None => self.look_up_key(hash).await?,
         };
         let Some((user_id, key)) = found else {
             return Ok(None);
@@ -185,7 +185,7 @@ impl Principals {
             let asked = asked.instrument(traces::cache_span(KEYS)).await?;
             Ok(asked.map(|(user_id, key)| (user_id, Arc::new(key))))
         };
-        self.keys.try_get_with_by_ref(&hash, ask).await
+        Box::pin(self.keys.try_get_with_by_ref(&hash, ask)).await
     }
 
     async fn standing(&self, user_id: Uuid) -> Result<Standing, Arc<store::Error>> {
@@ -193,7 +193,7 @@ impl Principals {
         protection::cache_asked(USERS, known.is_some());
         match known {
             Some(standing) => Ok(standing),
-            None => Box::pin(self.look_up_user(user_id)).await,
+            None => self.look_up_user(user_id).await,
         }
     }
 
@@ -207,7 +207,7 @@ impl Principals {
                 Err(failure) => Err(failure),
             }
         };
-        self.users.try_get_with(user_id, ask).await
+        Box::pin(self.users.try_get_with(user_id, ask)).await
     }
 
     /// Forgets every key: one of them was revoked here.

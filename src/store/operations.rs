@@ -66,12 +66,14 @@ pub const OPERATIONS: &[&str] = &[
     "token_families.lock",
     "token_families.revoke",
     "token_families.revoke_user",
+    "token_families.sweep",
     "users.by_email",
     "users.exists",
     "users.find",
     "users.id_by_email",
     "users.insert",
     "users.lock",
+    "users.lock_id",
     "users.update",
 ];
 
