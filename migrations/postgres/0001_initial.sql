@@ -139,14 +139,14 @@ CREATE TABLE deliveries (
     state        text NOT NULL CHECK (state IN ('pending', 'delivered', 'dead')),
     attempts     bigint NOT NULL,
     due_at       timestamptz NOT NULL,
-    leased_until timestamptz,
     last_error   text,
     created_at   timestamptz NOT NULL,
     finished_at  timestamptz,
     UNIQUE (change_id, recipient_id, channel)
 );
 CREATE INDEX deliveries_pending ON deliveries (id) WHERE state = 'pending';
-CREATE INDEX deliveries_pending_order ON deliveries (recipient_id, event_id, channel, id) WHERE state = 'pending';
+CREATE INDEX deliveries_pending_order ON deliveries (recipient_id, event_id, channel, due_at) WHERE state = 'pending';
+CREATE INDEX deliveries_pending_due ON deliveries (channel, due_at) WHERE state = 'pending';
 CREATE INDEX deliveries_pending_age ON deliveries (channel, created_at) WHERE state = 'pending';
 CREATE INDEX deliveries_dead ON deliveries (channel) WHERE state = 'dead';
 CREATE INDEX deliveries_finished ON deliveries (finished_at) WHERE finished_at IS NOT NULL;

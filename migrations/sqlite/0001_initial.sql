@@ -150,14 +150,14 @@ CREATE TABLE deliveries (
     state        TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead')),
     attempts     INTEGER NOT NULL,
     due_at       INTEGER NOT NULL,
-    leased_until INTEGER,
     last_error   TEXT,
     created_at   INTEGER NOT NULL,
     finished_at  INTEGER,
     UNIQUE (change_id, recipient_id, channel)
 ) STRICT;
 CREATE INDEX deliveries_pending ON deliveries (id) WHERE state = 'pending';
-CREATE INDEX deliveries_pending_order ON deliveries (recipient_id, event_id, channel, id) WHERE state = 'pending';
+CREATE INDEX deliveries_pending_order ON deliveries (recipient_id, event_id, channel, due_at) WHERE state = 'pending';
+CREATE INDEX deliveries_pending_due ON deliveries (channel, due_at) WHERE state = 'pending';
 CREATE INDEX deliveries_pending_age ON deliveries (channel, created_at) WHERE state = 'pending';
 CREATE INDEX deliveries_dead ON deliveries (channel) WHERE state = 'dead';
 CREATE INDEX deliveries_finished ON deliveries (finished_at) WHERE finished_at IS NOT NULL;

@@ -80,6 +80,8 @@ pub struct Dispatcher {
     store: Store,
     options: Options,
     outage: Outage,
+    /// When deliveries were last claimed.
+    looked_at: jiff::Timestamp,
     stop: CancellationToken,
 }
 
@@ -88,6 +90,7 @@ impl Dispatcher {
     pub fn new(store: Store, options: Options, stop: CancellationToken) -> Self {
         let outage = Outage::new("dispatcher", options.outage);
         Self {
+            looked_at: store.clock().now(),
             store,
             options,
             outage,
@@ -115,6 +118,7 @@ impl Dispatcher {
     /// When nothing could be claimed because the database fails.
     pub async fn round(&mut self) -> Result<Round, Error> {
         let Options { batch, lease, .. } = self.options;
+        self.looked_at = self.store.clock().now();
         let claimed = Box::pin(self.store.claim_deliveries(INBOX, batch, lease)).await?;
         self.outage.answered();
         let mut round = Round {
@@ -251,7 +255,7 @@ impl Dispatcher {
 
     /// Waits until there may be something to do.
     async fn wait(&mut self) {
-        let due = match self.store.next_delivery_due(INBOX).await {
+        let due = match self.store.next_delivery_due(INBOX, self.looked_at).await {
             Ok(due) => due,
             Err(failure) => Some(self.outage.failed(&failure)),
         };

@@ -106,6 +106,11 @@ impl Fixture {
         done.rows_affected()
     }
 
+    async fn next_due(&self) -> Option<Duration> {
+        let now = self.store.clock().now();
+        self.store.next_delivery_due(INBOX, now).await.unwrap()
+    }
+
     async fn count(&self, sql: &'static str) -> i64 {
         let mut database = self
             .database
@@ -181,7 +186,7 @@ async fn a_batch_is_delivered_whole_and_once() {
     );
     assert_eq!(dispatcher.round().await.unwrap(), Round::default());
     assert_eq!(fixture.count("SELECT COUNT(*) FROM notifications").await, 3);
-    assert_eq!(fixture.store.next_delivery_due(INBOX).await.unwrap(), None);
+    assert_eq!(fixture.next_due().await, None);
 }
 
 #[tokio::test]
@@ -227,12 +232,7 @@ async fn the_next_look_is_when_the_one_in_front_is_due_not_those_behind_it() {
     fixture.delivery(event, nobody).await;
     fixture.delivery(event, nobody).await;
     fixture.dispatcher(3).round().await.unwrap();
-    let due = fixture
-        .store
-        .next_delivery_due(INBOX)
-        .await
-        .unwrap()
-        .unwrap();
+    let due = fixture.next_due().await.unwrap();
     assert!(
         due >= Duration::from_secs(5) && due <= Duration::from_secs(10),
         "{due:?}"

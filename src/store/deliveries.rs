@@ -127,25 +127,23 @@ impl Store {
             concat!(
                 "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.traceparent, d.attempts, d.created_at \
                  FROM deliveries d JOIN changes c ON c.id = d.change_id \
-                 WHERE d.state = 'pending' AND d.channel = $1 AND d.due_at <= $2 \
-                 AND (d.leased_until IS NULL OR d.leased_until <= $2) AND NOT EXISTS (SELECT 1 FROM deliveries b \
+                 WHERE d.state = 'pending' AND d.channel = $1 AND d.due_at <= $2 AND NOT EXISTS (SELECT 1 FROM deliveries b \
                  WHERE b.state = 'pending' AND b.recipient_id = d.recipient_id AND b.event_id = d.event_id \
-                 AND b.channel = d.channel AND b.id < d.id AND (b.due_at > $2 OR b.leased_until > $2)) \
+                 AND b.channel = d.channel AND b.due_at > $2 AND b.id < d.id) \
                  ORDER BY d.id LIMIT $3",
                 " FOR UPDATE OF d SKIP LOCKED"
             ),
             "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.traceparent, d.attempts, d.created_at \
              FROM deliveries d JOIN changes c ON c.id = d.change_id \
-             WHERE d.state = 'pending' AND d.channel = $1 AND d.due_at <= $2 \
-             AND (d.leased_until IS NULL OR d.leased_until <= $2) AND NOT EXISTS (SELECT 1 FROM deliveries b \
+             WHERE d.state = 'pending' AND d.channel = $1 AND d.due_at <= $2 AND NOT EXISTS (SELECT 1 FROM deliveries b \
              WHERE b.state = 'pending' AND b.recipient_id = d.recipient_id AND b.event_id = d.event_id \
-             AND b.channel = d.channel AND b.id < d.id AND (b.due_at > $2 OR b.leased_until > $2)) \
+             AND b.channel = d.channel AND b.due_at > $2 AND b.id < d.id) \
              ORDER BY d.id LIMIT $3",
         );
         const LEASE: Sql = Sql::each(
-            "UPDATE deliveries SET leased_until = $1, attempts = attempts + 1 \
+            "UPDATE deliveries SET due_at = $1, attempts = attempts + 1 \
              WHERE id IN (SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text($2) AS t (value))",
-            "UPDATE deliveries SET leased_until = $1, attempts = attempts + 1 WHERE id IN (SELECT value FROM json_each($2))",
+            "UPDATE deliveries SET due_at = $1, attempts = attempts + 1 WHERE id IN (SELECT value FROM json_each($2))",
         );
         transaction!(self, "deliveries.claim", |tx| {
             lock_claims(tx).await?;
@@ -183,7 +181,7 @@ impl Store {
              ON CONFLICT (change_id, recipient_id) DO NOTHING",
         );
         const FINISH: Sql = Sql::same(
-            "UPDATE deliveries SET state = 'delivered', leased_until = NULL, last_error = NULL, finished_at = $2 \
+            "UPDATE deliveries SET state = 'delivered', last_error = NULL, finished_at = $2 \
              WHERE id = $1 AND state = 'pending'",
         );
         transaction!(self, "deliveries.to_inbox", |tx| {
@@ -218,11 +216,11 @@ impl Store {
         policy: &RetryPolicy,
     ) -> Result<bool, Error> {
         const AGAIN: Sql = Sql::same(
-            "UPDATE deliveries SET leased_until = NULL, due_at = $3, last_error = $4 \
+            "UPDATE deliveries SET due_at = $3, last_error = $4 \
              WHERE id = $1 AND attempts = $2 AND state = 'pending'",
         );
         const BURY: Sql = Sql::same(
-            "UPDATE deliveries SET state = 'dead', leased_until = NULL, finished_at = $3, last_error = $4 \
+            "UPDATE deliveries SET state = 'dead', finished_at = $3, last_error = $4 \
              WHERE id = $1 AND attempts = $2 AND state = 'pending'",
         );
         let pause = policy.pause(delivery.attempt);
@@ -257,36 +255,40 @@ impl Store {
     /// When the database fails.
     pub async fn release_delivery(&self, delivery: &Delivery) -> Result<(), Error> {
         const SQL: Sql = Sql::same(
-            "UPDATE deliveries SET leased_until = NULL, attempts = attempts - 1 \
+            "UPDATE deliveries SET due_at = $3, attempts = attempts - 1 \
              WHERE id = $1 AND attempts = $2 AND state = 'pending'",
         );
         transaction!(self, "deliveries.release", |tx| {
+            let now = Timestamp(self.clock().now());
             statement!(tx, "deliveries.give_back", SQL, |sql, link| {
                 query(sql)
                     .bind(delivery.id)
                     .bind(delivery.attempt)
+                    .bind(now)
                     .execute(link)
             })
             .map(drop)
         })
     }
 
-    /// How long until the next delivery of a channel is due, or its lease runs out; `None` when nothing waits. One that another
-    /// for the same recipient and event holds back does not count: it is due when that one is.
+    /// How long until the next delivery of a channel becomes due after `since`, or is due again because its lease ran out; `None`
+    /// when there is none. What was due by `since` and could not be claimed then is held back by one of these.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn next_delivery_due(&self, channel: &str) -> Result<Option<Duration>, Error> {
+    pub async fn next_delivery_due(
+        &self,
+        channel: &str,
+        since: jiff::Timestamp,
+    ) -> Result<Option<Duration>, Error> {
         const SQL: Sql = Sql::same(
-            "SELECT MIN(COALESCE(d.leased_until, d.due_at)) AS due FROM deliveries d \
-             WHERE d.state = 'pending' AND d.channel = $1 AND NOT EXISTS (SELECT 1 FROM deliveries b \
-             WHERE b.state = 'pending' AND b.recipient_id = d.recipient_id AND b.event_id = d.event_id \
-             AND b.channel = d.channel AND b.id < d.id)",
+            "SELECT MIN(due_at) FROM deliveries WHERE state = 'pending' AND channel = $1 AND due_at > $2",
         );
         let found = reading!(self, |session| {
             statement!(session, "deliveries.next_due", SQL, |sql, link| {
                 sqlx::query_scalar::<_, Option<Timestamp>>(sql)
                     .bind(channel)
+                    .bind(Timestamp(since))
                     .fetch_optional(link)
             })
         })?;
