@@ -30,8 +30,13 @@ async fn post_until_answered(client: &Client, key: &str, body: &Value) -> Answer
         &format!("key {key} is answered"),
         Duration::from_mins(1),
         || async {
-            Some(post(client, key, body).await)
-                .filter(|answer| ![409, 503].contains(&answer.status))
+            let answer = post(client, key, body).await;
+            if [409, 503].contains(&answer.status) {
+                // A second, says `Retry-After`; a third of it is impatient enough.
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                return None;
+            }
+            Some(answer)
         },
     )
     .await

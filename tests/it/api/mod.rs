@@ -1,5 +1,8 @@
 //! The HTTP surface.
 
+mod access;
 mod flow;
 mod idempotency;
+mod limits;
+mod protocol;
 mod seats;

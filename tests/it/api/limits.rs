@@ -1,0 +1,122 @@
+//! Rate limits and bounds.
+
+use serde_json::json;
+
+use crate::support::client::Client;
+use crate::support::engines::Engine;
+use crate::support::service::Service;
+
+const ON: (&str, &str) = ("CONVOKE_RATE_LIMIT_ENABLED", "true");
+
+#[tokio::test]
+async fn whoever_asks_too_often_is_told_how_long_to_wait() {
+    let service =
+        Service::start(Engine::Sqlite, &[ON, ("CONVOKE_RATE_LIMIT_READS", "3/60s")]).await;
+    let user = Client::register(&service, "user").await;
+    for left in [2, 1, 0] {
+        let answer = user.get("/users/me").await.expect(200);
+        assert_eq!(
+            answer.header("ratelimit-policy"),
+            Some("\"reads\";q=3;w=60")
+        );
+        let limit = answer.header("ratelimit").expect("a limit");
+        assert!(
+            limit.starts_with(&format!("\"reads\";r={left};t=")),
+            "{limit}"
+        );
+    }
+    let refused = user.get("/users/me").await.expect(429);
+    assert_eq!(refused.body["code"], "rate_limited");
+    let wait: u64 = refused
+        .header("retry-after")
+        .expect("Retry-After")
+        .parse()
+        .unwrap();
+    assert!((1..=20).contains(&wait), "{wait}");
+    // Writes are another policy, and other people have limits of their own.
+    user.post("/events/", crate::support::client::event_body(json!({})))
+        .await
+        .expect(201);
+    let metrics = service.scrape().await;
+    let limited = [("policy", "reads"), ("outcome", "limited")];
+    assert_eq!(
+        metrics.value("rate_limit_decisions_total", &limited),
+        Some(1.0)
+    );
+}
+
+#[tokio::test]
+async fn attempts_on_one_account_are_limited_from_wherever_they_come() {
+    let settings = [
+        ON,
+        ("CONVOKE_RATE_LIMIT_LOGIN", "1000/60s"),
+        ("CONVOKE_RATE_LIMIT_LOGIN_ACCOUNT", "3/15m"),
+        ("CONVOKE_TRUSTED_PROXIES", "127.0.0.1"),
+    ];
+    let service = Service::start(Engine::Sqlite, &settings).await;
+    let http = service.http();
+    let mut statuses = Vec::new();
+    for n in 0..5 {
+        let body = json!({"email": "Somebody@example.org", "password": "wrong password"});
+        let request = http.post(service.url("/api/v1/auth/login")).json(&body);
+        let request = request.header("x-forwarded-for", format!("192.0.2.{n}"));
+        statuses.push(request.send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(statuses, [401, 401, 401, 429, 429]);
+}
+
+#[tokio::test]
+async fn an_address_written_by_a_stranger_is_not_believed() {
+    let settings = [ON, ("CONVOKE_RATE_LIMIT_READS", "2/60s")];
+    let service = Service::start(Engine::Sqlite, &settings).await;
+    let mut statuses = Vec::new();
+    for n in 0..3 {
+        let request = service.http().get(service.url("/api/v1/users/me"));
+        let request = request.header("x-forwarded-for", format!("192.0.2.{n}"));
+        statuses.push(request.send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(statuses, [401, 401, 429]);
+}
+
+#[tokio::test]
+async fn more_requests_than_may_be_in_flight_are_refused_at_once_and_probes_still_answer() {
+    let settings = [
+        ("CONVOKE_MAX_IN_FLIGHT", "1"),
+        ("CONVOKE_PASSWORD_HASH_MEMORY", "65536"),
+        ("CONVOKE_PASSWORD_HASH_ITERATIONS", "8"),
+    ];
+    let service = Service::start(Engine::Sqlite, &settings).await;
+    let http = service.http();
+    let login = json!({"email": "nobody@example.org", "password": "wrong password"});
+    let slow = |_| {
+        http.post(service.url("/api/v1/auth/login"))
+            .json(&login)
+            .send()
+    };
+    let answers = futures::future::join_all((0..12).map(slow)).await;
+    let statuses: Vec<u16> = answers
+        .into_iter()
+        .map(|answer| answer.unwrap().status().as_u16())
+        .collect();
+    assert!(statuses.contains(&401), "{statuses:?}");
+    assert!(statuses.contains(&503), "{statuses:?}");
+    assert!(
+        statuses.iter().all(|status| [401, 503].contains(status)),
+        "{statuses:?}"
+    );
+    let live = http.get(service.ops_url("/livez")).send().await.unwrap();
+    assert_eq!(live.status(), 200);
+    let shed = service
+        .scrape()
+        .await
+        .value("http_server_requests_shed_total", &[("reason", "overload")]);
+    assert!(shed.is_some_and(|shed| shed >= 1.0), "{shed:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused() {
+    let service = Service::start(Engine::Sqlite, &[("CONVOKE_BODY_LIMIT", "2KiB")]).await;
+    let user = Client::register(&service, "user").await;
+    let body = crate::support::client::event_body(json!({"description": "x".repeat(3000)}));
+    user.post("/events/", body).await.expect(413);
+}
