@@ -41,7 +41,12 @@ fn header_tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, P
         return Ok(None);
     }
     let text: Option<Vec<&str>> = values.iter().map(|value| value.to_str().ok()).collect();
-    let tags = text.and_then(|text| parse(&text.join(", ")));
+    let text = text.map(|text| text.join(", "));
+    // A list without elements says nothing (RFC 9110 §5.6.1.2).
+    if text.as_deref().is_some_and(|text| text.trim().is_empty()) {
+        return Ok(None);
+    }
+    let tags = text.and_then(|text| parse(&text));
     match tags {
         Some(tags) => Ok(Some(tags)),
         None => Err(Problem::new(

@@ -8,6 +8,7 @@ use std::{
 use axum::{Router, extract::State, routing::get};
 use http::StatusCode;
 use serde_json::{Value, json};
+use utoipa::OpenApi;
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouter},
     routes,
@@ -15,11 +16,12 @@ use utoipa_axum::{
 
 use super::{
     Api, api_keys, auth, events, history, notifications, participants,
-    problem::Problem,
+    problem::{Problem, ProblemBody},
     problem_types::SHUTTING_DOWN,
     reply::{Answered, Reply},
     users,
 };
+use crate::domain::fault::Fault;
 use crate::lifecycle::Phase;
 use crate::telemetry::instruments::requests::{Route, UNMATCHED, method_label};
 
@@ -45,6 +47,11 @@ const SHED: &[(u16, &str)] = &[
     (503, "deadline_exceeded"),
 ];
 
+/// What every operation may answer, and none of them names.
+#[derive(utoipa::OpenApi)]
+#[openapi(components(schemas(ProblemBody, Fault)))]
+struct Shared;
+
 /// Every path of the API: what it is called, who answers it.
 pub(super) fn table() -> (Router<Api>, utoipa::openapi::OpenApi) {
     let table: Vec<UtoipaMethodRouter<Api>> = vec![
@@ -66,7 +73,7 @@ pub(super) fn table() -> (Router<Api>, utoipa::openapi::OpenApi) {
         routes!(notifications::read_all),
         routes!(notifications::read),
     ];
-    let mut router = OpenApiRouter::new();
+    let mut router = OpenApiRouter::with_openapi(Shared::openapi());
     for one in table {
         // Each path answers with and without its trailing slash; only the one in the contract is documented.
         for path in one.1.paths.keys() {

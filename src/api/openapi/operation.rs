@@ -115,7 +115,11 @@ impl Operation<'_> {
             let limit = json!({ "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT });
             all.push(query("limit", "Items on the page.", &limit));
             let cursor = "Where the page begins: `next_cursor` of the page before.";
-            all.push(query("cursor", cursor, &json!({ "type": "string" })));
+            all.push(query(
+                "cursor",
+                cursor,
+                &json!({ "type": "string", "minLength": 1 }),
+            ));
         }
         if self.once() {
             let key = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9_.-]+$" });
@@ -124,18 +128,18 @@ impl Operation<'_> {
             all.push(header("Idempotency-Key", once, &key));
         }
         let tags =
-            json!({ "type": "string", "pattern": r#"^(\*|"[!#-~]*")$"#, "example": "\"3\"" });
+            json!({ "type": "string", "pattern": r#"^"[!#-~]{1,64}"$"#, "example": "\"3\"" });
         if self.takes_if_match() {
             all.push(header(
                 "If-Match",
-                "Go ahead only if this is the present state.",
+                "Go ahead only if this is the present state: an ETag, a list of them, or `*`.",
                 &tags,
             ));
         }
         if self.reads_one() {
             all.push(header(
                 "If-None-Match",
-                "Answer 304 if this is the present state.",
+                "Answer 304 if this is the present state: an ETag, a list of them, or `*`.",
                 &tags,
             ));
         }

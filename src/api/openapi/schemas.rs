@@ -3,10 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::domain::{
-    event::{CAPACITY_MAX, DESCRIPTION_MAX, LOCATION_MAX, TAG_MAX, TAGS_MAX, TITLE_MAX},
-    participant::{COMMENT_MAX, INVITE_MAX},
+    change::ChangeKind,
+    event::{
+        CAPACITY_MAX, DESCRIPTION_MAX, EventStatus, LOCATION_MAX, TAG_MAX, TAGS_MAX, TITLE_MAX,
+        Visibility,
+    },
+    participant::{COMMENT_MAX, INVITE_MAX, ParticipantRole, ParticipantStatus},
+    seats::Admission,
     text::{EMAIL_MAX, EMAIL_PATTERN, LINE_PATTERN, OPTIONAL_LINE_PATTERN, PROSE_PATTERN},
-    user::{NAME_MAX, PASSWORD_MAX, PASSWORD_MIN},
+    user::{NAME_MAX, PASSWORD_MAX, PASSWORD_MIN, Role, Scope},
     when::{DATE_PATTERN, DATE_TIME_PATTERN, zone_names},
 };
 
@@ -76,6 +81,7 @@ pub(super) fn constrain(schemas: &mut Value) {
         &json!({ "maxLength": COMMENT_MAX, "pattern": PROSE_PATTERN }),
     );
 
+    enums(schemas);
     schemas["TimeZone"] = zone;
     schemas["TimeZone"]["description"] = json!("IANA time zone name.");
     let when = json!({
@@ -118,4 +124,23 @@ pub(super) fn constrain(schemas: &mut Value) {
               "properties": { "participants": { "type": "array", "minItems": 1, "maxItems": INVITE_MAX, "items": invitee_ref } } },
         ],
     });
+}
+
+/// The values of enums as they are written.
+fn enums(schemas: &mut Value) {
+    macro_rules! values {
+        ($($name:ident),+ $(,)?) => {
+            $(schemas[stringify!($name)]["enum"] = $name::ALL.iter().map(|one| one.as_str()).collect();)+
+        };
+    }
+    values!(
+        Admission,
+        ChangeKind,
+        EventStatus,
+        ParticipantRole,
+        ParticipantStatus,
+        Role,
+        Scope,
+        Visibility
+    );
 }

@@ -85,8 +85,8 @@ on_both_engines! {
         let user = Client::register(&service, "user").await;
         let event = user.create_event(json!({"capacity": 5, "metadata": {"a": {"b": 1, "c": 2}}})).await;
         let path = format!("/events/{}", id(&event));
-        let patch = json!({"capacity": null, "metadata": {"a": {"b": null}}});
-        let changed = user.patch(&path, patch).await.expect(200).body;
+        let nulls = json!({"capacity": null, "metadata": {"a": {"b": null}}});
+        let changed = user.patch(&path, nulls).await.expect(200).body;
         assert_eq!((&changed["capacity"], &changed["metadata"]), (&json!(null), &json!({"a": {"c": 2}})));
         assert_eq!(changed["title"], event["title"]);
         let whole_day = json!({"start": {"date": "2027-05-01"}, "end": {"date": "2027-05-03"}});
@@ -109,7 +109,8 @@ on_both_engines! {
 }
 
 fn percent(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes()
+        .fold(String::new(), |text, byte| format!("{text}%{byte:02X}"))
 }
 
 #[tokio::test]
