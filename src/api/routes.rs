@@ -15,7 +15,8 @@ use utoipa_axum::{
 };
 
 use super::{
-    Api, api_keys, auth, events, history, notifications, participants,
+    Api, api_keys, auth, events, history, notifications,
+    participants::{self, InvitedBody},
     problem::{Problem, ProblemBody},
     problem_types::SHUTTING_DOWN,
     reply::{Answered, Reply},
@@ -49,7 +50,7 @@ const SHED: &[(u16, &str)] = &[
 
 /// What every operation may answer, and none of them names.
 #[derive(utoipa::OpenApi)]
-#[openapi(components(schemas(ProblemBody, Fault)))]
+#[openapi(components(schemas(ProblemBody, Fault, InvitedBody)))]
 struct Shared;
 
 /// Every path of the API: what it is called, who answers it.

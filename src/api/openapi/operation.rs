@@ -122,13 +122,14 @@ impl Operation<'_> {
             ));
         }
         if self.once() {
-            let key = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9_.-]+$" });
-            let once = "Makes it safe to repeat the request: the first answer is kept for 24 hours and given again. \
-                        A quoted string (RFC 9651) is accepted too.";
+            // A bare token, or a quoted string: what `layers::idempotency` reads.
+            let pattern = r#"^([!#-+\--:<-\[\]-~]{1,255}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#;
+            let key = json!({ "type": "string", "pattern": pattern, "example": "order-4711" });
+            let once = "Makes it safe to repeat the request: the first answer is kept for 24 hours and given again.";
             all.push(header("Idempotency-Key", once, &key));
         }
         let tags =
-            json!({ "type": "string", "pattern": r#"^"[!#-~]{1,64}"$"#, "example": "\"3\"" });
+            json!({ "type": "string", "pattern": r#"^("[!#-~]{1,64}")?$"#, "example": "\"3\"" });
         if self.takes_if_match() {
             all.push(header(
                 "If-Match",
