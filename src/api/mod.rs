@@ -52,11 +52,10 @@ use self::{
 };
 use crate::{
     config::{Config, CorsOrigin},
-    domain::{change::ChangeKind, participant::ParticipantStatus, seats::Admission},
     lifecycle::Lifecycle,
     store::Store,
     telemetry::{
-        instruments::{product, protection, requests::Requests},
+        instruments::{protection, requests::Requests},
         scope,
     },
 };
@@ -168,10 +167,6 @@ fn prime() {
     protection::prime_rate_limits(rate_limit::POLICIES, rate_limit::OUTCOMES);
     protection::prime_caches(principal::CACHES);
     protection::prime_requests(auth::METHODS, auth::OUTCOMES);
-    let texts = |all: &[ParticipantStatus]| all.iter().map(|one| one.as_str()).collect::<Vec<_>>();
-    let admissions: Vec<_> = Admission::ALL.iter().map(|one| one.as_str()).collect();
-    let kinds: Vec<_> = ChangeKind::ALL.iter().map(|one| one.as_str()).collect();
-    product::prime(&texts(ParticipantStatus::ALL), &admissions, &kinds);
 }
 
 /// The whole public surface.

@@ -93,8 +93,11 @@ pub(super) async fn run(sources: &Sources) -> Result<ExitCode, Failure> {
             report.tell(&surroundings::port(name, variable, address))?;
         }
     }
-    if let Some(otlp) = traces.and_then(|traces| traces.otlp) {
-        report.tell(&surroundings::collector(&otlp.endpoint).await)?;
+    match traces.map(|traces| traces.otlp) {
+        Some(Some(otlp)) => report.tell(&surroundings::collector(&otlp.endpoint).await)?,
+        Some(None) => report.tell(&Finding::fine("otlp", "no exporter is asked for"))?,
+        // Its settings cannot be read; that was told.
+        None => {}
     }
     Ok(if report.failed {
         ExitCode::FAILURE

@@ -10,6 +10,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use super::Finding;
 use crate::cli::prepare;
 use crate::config::{Config, Engine};
+use crate::domain::clock::Clock;
 use crate::store::{SchemaVersion, Store, chain};
 
 /// Longest wait for the database.
@@ -25,20 +26,22 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
     // Opening it would make it.
     if let Some(file) = missing_file(config) {
         let what = format!("SQLite, {} is not there yet", file.display());
-        return vec![Finding::doubtful(
-            "database",
-            what,
-            "nothing to do: `convoke serve` makes it",
-        )];
+        let advice = "nothing to do: `convoke serve` makes it";
+        return vec![
+            Finding::doubtful("database", what, advice),
+            plausible(Clock::system().now()),
+        ];
     }
     let url = config.database.url.to_string();
     let advice = "is it running, and are address, name and password in CONVOKE_DATABASE_URL right?";
     match prepare::open_store_within(config, LIMIT).await {
-        Err(failure) => vec![Finding::broken(
-            "database",
-            format!("{url}: {}", chain(&failure)),
-            advice,
-        )],
+        Err(failure) => {
+            let what = format!("{url}: {}", chain(&failure));
+            vec![
+                Finding::broken("database", what, advice),
+                plausible(Clock::system().now()),
+            ]
+        }
         Ok(store) => {
             let findings = vec![
                 latency(&store, &url).await,
