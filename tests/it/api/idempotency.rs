@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use crate::support::answer::Answer;
 use crate::support::client::{Client, event_body};
-use crate::support::polling::eventually;
 use crate::support::service::Service;
 
 const KEYS: usize = 100;
 const REPEATS: usize = 10;
+/// The pause after which a client gives up.
+const LONGEST: Duration = Duration::from_secs(40);
 
 async fn post(client: &Client, key: &str, body: &Value) -> Answer {
     let request = client
@@ -24,22 +25,23 @@ async fn post(client: &Client, key: &str, body: &Value) -> Answer {
         .expect("the service answers")
 }
 
-/// Sends until it is neither in progress elsewhere (409) nor turned away (503), as a client would.
+/// Sends until it is neither in progress elsewhere (409) nor turned away (503), waiting as `Retry-After` says and longer each
+/// time, as a client would: a thousand who do not wait would keep two cores busy with refusals alone.
 async fn post_until_answered(client: &Client, key: &str, body: &Value) -> Answer {
-    eventually(
-        &format!("key {key} is answered"),
-        Duration::from_mins(1),
-        || async {
-            let answer = post(client, key, body).await;
-            if [409, 503].contains(&answer.status) {
-                // A second, says `Retry-After`; a third of it is impatient enough.
-                tokio::time::sleep(Duration::from_millis(300)).await;
-                return None;
-            }
-            Some(answer)
-        },
-    )
-    .await
+    let mut pause = Duration::from_secs(1);
+    loop {
+        let answer = post(client, key, body).await;
+        if ![409, 503].contains(&answer.status) {
+            return answer;
+        }
+        assert!(
+            pause < LONGEST,
+            "key {key} is still not answered: {}",
+            answer.text
+        );
+        tokio::time::sleep(pause).await;
+        pause = pause.mul_f64(1.5);
+    }
 }
 
 on_both_engines! {
