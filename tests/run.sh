@@ -21,7 +21,8 @@ later 'formatting' cargo fmt --check
 later 'lints' cargo clippy --locked --all-targets --quiet -- -D warnings
 later 'generated files' tests/generated.sh check
 later 'tests' cargo test --locked
-later "the README's tour" tests/readme_tour.sh
+later "the README's tour" tests/readme_tour.sh sqlite
+later "the same on postgres" tests/readme_tour.sh postgres
 later 'fuzzing on sqlite' tests/fuzz.sh sqlite "${FUZZ_EXAMPLES:-15}"
 later 'fuzzing on postgres' tests/fuzz.sh postgres "${FUZZ_EXAMPLES:-15}"
 
