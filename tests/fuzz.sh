@@ -30,7 +30,7 @@ jq -n --arg email "$email" --arg password "$password" --arg url "$CONVOKE_URL/ap
   >"$SCRATCH/auth.json"
 
 status=0
-"$schemathesis" --config-file tests/schemathesis.toml run "$CONVOKE_URL/openapi.json" \
+PYTHONPATH=tests SCHEMATHESIS_HOOKS=schemathesis_hooks "$schemathesis" --config-file tests/schemathesis.toml run "$CONVOKE_URL/openapi.json" \
   --auth-wfc "$SCRATCH/auth.json" --max-examples "$examples" ${SEED:+--seed "$SEED"} || status=$?
 
 # Whatever was thrown at it, it still stands, it never panicked, and it stops cleanly.

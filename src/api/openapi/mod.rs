@@ -126,8 +126,8 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         });
     }
     add_problems(operation, &facts.problems());
-    if let Some(links) = links(&id) {
-        operation["responses"]["201"]["links"] = links;
+    if let Some((status, links)) = links(&id) {
+        operation["responses"][status]["links"] = links;
     }
 }
 
@@ -159,18 +159,19 @@ fn add_problems(operation: &mut Value, problems: &[&'static ProblemType]) {
     }
 }
 
-/// What can be done with what was just made.
-fn links(id: &str) -> Option<Value> {
-    let by_id = |operations: &[&str], parameter: &str| {
+/// What can be done with what an answer shows: its status, and the links.
+fn links(id: &str) -> Option<(&'static str, Value)> {
+    let all = |operations: &[&str], parameters: Value| {
         let links = operations.iter().map(|operation| {
-            let link = json!({ "operationId": operation, "parameters": { parameter: "$response.body#/id" } });
+            let link = json!({ "operationId": operation, "parameters": parameters });
             ((*operation).to_owned(), link)
         });
         Value::Object(links.collect())
     };
-    match id {
-        "createEvent" => Some(by_id(
-            &[
+    let made = "$response.body#/id";
+    Some(match id {
+        "createEvent" => {
+            let operations = [
                 "getEvent",
                 "replaceEvent",
                 "changeEvent",
@@ -179,10 +180,21 @@ fn links(id: &str) -> Option<Value> {
                 "listParticipants",
                 "getHistory",
                 "deleteEvent",
-            ],
-            "event_id",
-        )),
-        "createApiKey" => Some(by_id(&["revokeApiKey"], "key_id")),
-        _ => None,
-    }
+            ];
+            ("201", all(&operations, json!({ "event_id": made })))
+        }
+        "createApiKey" => ("201", all(&["revokeApiKey"], json!({ "key_id": made }))),
+        "listNotifications" => {
+            let first = json!({ "notification_id": "$response.body#/items/0/id" });
+            ("200", all(&["readNotification"], first))
+        }
+        "listParticipants" => {
+            let first = json!({
+                "event_id": "$request.path.event_id",
+                "user_id": "$response.body#/items/0/user_id",
+            });
+            ("200", all(&["getParticipant", "removeParticipant"], first))
+        }
+        _ => return None,
+    })
 }

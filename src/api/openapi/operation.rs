@@ -124,7 +124,7 @@ impl Operation<'_> {
         if self.once() {
             // A bare token, or a quoted string: what `layers::idempotency` reads.
             let pattern = r#"^([!#-+\--:<-\[\]-~]{1,255}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#;
-            let key = json!({ "type": "string", "pattern": pattern, "example": "order-4711" });
+            let key = json!({ "type": "string", "pattern": pattern });
             let once = "Makes it safe to repeat the request: the first answer is kept for 24 hours and given again.";
             all.push(header("Idempotency-Key", once, &key));
         }
