@@ -1,12 +1,12 @@
 //! Events as JSON, in and out.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    extract::{fit_json, object, refuse_unknown},
+    extract::{fit_json, object, present, refuse_unknown},
     reply::Reply,
 };
 use crate::domain::{
@@ -42,11 +42,6 @@ pub(crate) struct WhenBody {
         skip_serializing_if = "Option::is_none"
     )]
     date: Option<String>,
-}
-
-/// A field that may be left out but not null.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
 }
 
 impl WhenBody {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     Api,
     conditional::{fresh, if_match},
-    extract::{Caller, Id, Json, NoParams, Pair, Params},
+    extract::{Caller, Id, Json, NoParams, Pair, Params, present},
     layers::idempotency::Once,
     listing::{PageBody, Pager},
     problem::Problem,
@@ -86,10 +86,6 @@ pub(crate) struct InviteeInput {
     /// What is expected of them; required unless said otherwise.
     #[serde(default)]
     role: Option<ParticipantRole>,
-}
-
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
 }
 
 /// One person, or up to 500 at once.

@@ -118,7 +118,6 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
         let scope = scope::current();
-        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let (request_id, trace_id, path) = match &scope {
             Some(scope) => (
                 scope.request_id.as_str(),
@@ -141,7 +140,7 @@ impl IntoResponse for Problem {
             trace_id,
             errors: &self.errors,
         };
-        let body = serde_json::to_vec(&body).unwrap_or_else(|_| text(None).into_bytes());
+        let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));

@@ -140,6 +140,13 @@ pub(crate) fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     T::deserialize(Value::Object(object)).map_err(D::Error::custom)
 }
 
+/// Reads a field that may be left out but not null.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
 /// Notes every name in a merge patch that its target does not know.
 pub(crate) fn refuse_unknown(faults: &mut Faults, at: &str, target: &Value, patch: &Value) {
     for name in unknown(target, patch) {

@@ -11,7 +11,7 @@ use http::Method;
 use uuid::Uuid;
 
 pub(crate) use self::{
-    json::{Json, NoBody, fit_json, object, read_body, refuse_unknown},
+    json::{Json, NoBody, fit_json, object, present, read_body, refuse_unknown},
     params::{NoParams, Params},
 };
 use super::{
