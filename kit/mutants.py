@@ -49,9 +49,10 @@ def _line(query: str, position: int) -> str:
 
 
 def near(number: str) -> list[str]:
-    """The numbers just below and just above: by one where it is whole, by a twentieth where it is not."""
+    """The numbers just below and just above: by a twentieth, and where it is whole by one at least."""
     if "." not in number:
-        return [str(int(number) - 1), str(int(number) + 1)]
+        step = max(1, int(number) // 20)
+        return [str(int(number) - step), str(int(number) + step)]
     return [f"{float(number) * factor:.10g}" for factor in (0.95, 1.05)]
 
 
