@@ -123,7 +123,8 @@ impl Session {
             }
             Self::SqliteWrite(turn) => {
                 let result = turn.commit().await;
-                timing.observe(result.as_ref().err().map(|_| "_OTHER"));
+                let failure = result.as_ref().err();
+                timing.observe(failure.map(|one| one.error_type(Engine::Sqlite)));
                 result
             }
             Self::PostgresRead(_) | Self::SqliteRead(_) => Ok(()),

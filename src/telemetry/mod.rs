@@ -5,6 +5,7 @@ pub mod instruments;
 pub mod log_control;
 pub mod log_writer;
 pub mod logs;
+mod memory_limit;
 pub mod scope;
 mod subscriber;
 pub mod traces;
