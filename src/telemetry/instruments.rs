@@ -12,7 +12,7 @@ pub mod protection;
 mod reference;
 pub mod requests;
 
-pub use self::reference::reference_markdown;
+pub use self::reference::{reference_json, reference_markdown};
 
 pub(super) use self::family::{render, run_upkeep};
 
@@ -25,6 +25,17 @@ pub enum Kind {
     Gauge,
     /// It counts observations in buckets.
     Histogram,
+}
+
+impl Kind {
+    /// The kind as a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
 }
 
 /// One metric.

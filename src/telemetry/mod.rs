@@ -7,6 +7,7 @@ pub mod log_writer;
 pub mod logs;
 mod memory_limit;
 pub mod scope;
+pub mod signals;
 mod subscriber;
 pub mod traces;
 
