@@ -205,6 +205,8 @@ def stopped_at_end() -> Iterator[contextlib.ExitStack]:
     unwinding: each stop is bounded in time."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
+    # Set although it is Python's default: a shell starts what runs in its background with Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in numbers[1:]:
         signal.signal(number, _terminated)
     try:
