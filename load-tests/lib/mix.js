@@ -1,14 +1,8 @@
 // What people do, and how often. One call of `act` is one action: one request, or two that belong together.
 
-import { sleep } from 'k6';
 import exec from 'k6/execution';
-import { Trend } from 'k6/metrics';
 import { json } from './api.js';
-import { Person, draft, pick, renew, word } from './world.js';
-
-// From the answer to an invitation to the moment at which the guest finds it in the inbox, in milliseconds.
-const lag = new Trend('delivery_lag', true);
-const LONGEST_LAG = 35000;
+import { Person, draft, pick, word } from './world.js';
 
 const EVENTS = '/api/v1/events/';
 const at = (event) => `${EVENTS}${event.id}`;
@@ -77,21 +71,7 @@ function invite(me) {
   if (!event) return;
   const guest = fresh ? me.others[me.made.next++] : pick(me.others);
   const body = Math.random() < 0.5 ? { email: guest.email } : { user_id: guest.id };
-  const response = me.send('invite', `${at(event)}/participants/`, { body, expected: fresh ? [201] : [201, 409] });
-  if (fresh && response.status === 201) awaitInvitation(me, guest, event);
-}
-
-function awaitInvitation(me, guest, event) {
-  const since = Date.now();
-  renew(guest);
-  let found = false;
-  while (!found && Date.now() - since < LONGEST_LAG) {
-    const inbox = me.send('inbox', '/api/v1/notifications/?limit=50', { token: guest.token, expected: [200] });
-    const page = json(inbox, 200);
-    found = page !== null && page.items.some((one) => one.event_id === event.id);
-    if (!found) sleep(0.1);
-  }
-  lag.add(Date.now() - since);
+  me.send('invite', `${at(event)}/participants/`, { body, expected: fresh ? [201] : [201, 409] });
 }
 
 // 409: no seat is free.
@@ -129,7 +109,7 @@ let me = null;
 export function act(world, { mayRefuse = false } = {}) {
   if (me === null) me = new Person(world);
   me.mayRefuse = mayRefuse;
-  renew(me);
+  me.renew();
   let share = Math.random() * 100;
   const [, action] = MIX.find(([weight]) => (share -= weight) < 0) || MIX[0];
   action(me);

@@ -97,16 +97,6 @@ export class Zipf {
   }
 }
 
-// Logs a person in again when the token's end is near, at another moment for each, so that not all do at once.
-export function renew(person) {
-  if (person.share === undefined) person.share = 0.5 + 0.4 * Math.random();
-  if (Date.now() < person.at + person.lifetime * person.share) return;
-  const { response, at } = login(person.email);
-  const tokens = json(response, 200);
-  if (tokens === null) return;
-  Object.assign(person, { token: tokens.access_token, at, lifetime: tokens.expires_in * 1000 });
-}
-
 // Who a virtual user is: one of the people, with own events, invitations, and a token renewed before it ends.
 export class Person {
   constructor(world) {
@@ -119,6 +109,21 @@ export class Person {
     this.invited = new Zipf(world.events.filter((event) => event.guests.includes(index)));
     this.made = null;
     this.etags = {};
+    this.spread();
+  }
+
+  // At another moment for each, so that not all log in at once.
+  spread() {
+    this.until = this.at + this.lifetime * (0.5 + 0.4 * Math.random());
+  }
+
+  renew() {
+    if (Date.now() < this.until) return;
+    const { response, at } = login(this.email);
+    const tokens = json(response, 200);
+    if (tokens === null) return;
+    Object.assign(this, { token: tokens.access_token, at, lifetime: tokens.expires_in * 1000 });
+    this.spread();
   }
 
   send(key, path, options) {
