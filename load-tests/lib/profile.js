@@ -94,6 +94,11 @@ function text(profile, data, found, notes) {
       lines.push(row(`${method} ${route}`, [sum, ...stats]));
     }
   }
+  const lag = metrics.delivery_lag && metrics.delivery_lag.values;
+  if (lag && lag.count > 0) {
+    const stats = ['p(50)', 'p(95)', 'p(99)', 'max'].map((stat) => milliseconds(lag[stat]));
+    lines.push(row('from an invitation to the inbox', [lag.count, ...stats]));
+  }
   for (const { metric, source, ok } of notes.thresholds) {
     if (!ok || !notes.terse) lines.push(`  ${ok ? 'holds ' : 'BROKEN'}  ${metric}: ${source}`);
   }
