@@ -60,7 +60,7 @@ def render(prometheus_url: str, out: Path, seconds: float, what: str) -> list[st
     with tempfile.TemporaryDirectory(prefix="convoke-previews.") as folder:
         for path in sorted(DASHBOARDS.glob("*.json")):
             footer = (
-                "Drawn by `make previews` from the answers of a Prometheus, not by Grafana, which looks a little different: "
+                "Drawn by `make previews` from a Prometheus's answers, not by Grafana, which looks a little different: "
                 f"{what}, {time.strftime('%Y-%m-%d', time.gmtime(end))}"
             )
             text, height, empty = page.draw(client, json.loads(path.read_text()), window, footer)

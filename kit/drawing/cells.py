@@ -4,7 +4,7 @@ import math
 from html import escape
 
 from kit.drawing import colors, units
-from kit.drawing.chart import AXIS, Mark, marks, time_axis
+from kit.drawing.chart import AXIS, Mark, marks, room, time_axis
 from kit.drawing.evaluate import Line, Window
 
 
@@ -22,7 +22,9 @@ def heatmap(panel: dict, lines: list[Line], window: Window, found: list[Mark], w
                 cells.append((at, index, count))
     used = max([index for _, index, _ in cells] or [0]) + 1
     rows = min(len(lines), max(used + 1, 4))
-    left, right, bottom = 58.0, width - 10, height - 42
+    unit = panel["fieldConfig"]["defaults"]["unit"]
+    names = ["∞" if math.isinf(bound) else units.tick(bound, unit) for bound in bounds]
+    left, right, bottom = room(names), width - 10, height - 42
     tall = (bottom - 4) / max(1, rows)
     wide = (right - left) / max(1, round((window.end - window.start) / window.step))
     most = max([count for _, _, count in cells] or [1])
@@ -35,12 +37,9 @@ def heatmap(panel: dict, lines: list[Line], window: Window, found: list[Mark], w
                 f'height="{tall - 0.8:.1f}" fill="{colors.heat(0.12 + 0.88 * math.sqrt(count / most))}"/>'
             )
     for index in range(rows):
-        label = (
-            "∞" if math.isinf(bounds[index]) else units.text(bounds[index], panel["fieldConfig"]["defaults"]["unit"])
-        )
         if tall >= 11 or index % 2 == 0:
             y = bottom - (index + 1) * tall + 4
-            drawn.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end" fill="{AXIS}">{label}</text>')
+            drawn.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end" fill="{AXIS}">{names[index]}</text>')
     for line in lines:
         for at, value in line.exemplars[-60:]:
             place = next((index for index, bound in enumerate(bounds) if value <= bound), len(bounds) - 1)
@@ -51,9 +50,8 @@ def heatmap(panel: dict, lines: list[Line], window: Window, found: list[Mark], w
             )
     drawn.append(marks(found, window, left, right - left, bottom))
     for index in range(40):
-        drawn.append(
-            f'<rect x="{left + index * 4:.0f}" y="{height - 14:.0f}" width="4" height="8" fill="{colors.heat(index / 39)}"/>'
-        )
+        place, color = left + index * 4, colors.heat(index / 39)
+        drawn.append(f'<rect x="{place:.0f}" y="{height - 14:.0f}" width="4" height="8" fill="{color}"/>')
     drawn.append(
         f'<text x="{left + 166:.0f}" y="{height - 6:.0f}" fill="{AXIS}">up to {units.text(most, "short")}</text>'
     )

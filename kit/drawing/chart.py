@@ -21,6 +21,11 @@ def nice_ticks(high: float, low: float = 0.0, count: int = 4) -> list[float]:
     return [step * index for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def room(names: list[str]) -> float:
+    """The width that an axis needs for its values."""
+    return 16 + 6.7 * max([len(name) for name in names] or [0])
+
+
 def time_axis(window: Window, left: float, width: float, bottom: float) -> str:
     """Times under a drawing, and lines above them."""
     drawn = []
@@ -61,17 +66,17 @@ def paint(panel: dict, lines: list[Line]) -> None:
         line.color = fixed.get(line.name) or colors.series(index)
 
 
-def _legend(panel: dict, lines: list[Line], room: int) -> str:
+def _legend(panel: dict, lines: list[Line], shown: int) -> str:
     ordered = sorted(lines, key=lambda line: -max(line.numbers or [0]))
     decimals = panel["fieldConfig"]["defaults"].get("decimals")
     rows = []
-    for line in ordered[:room]:
+    for line in ordered[:shown]:
         last, high = (units.text(one, line.unit, decimals) for one in (line.last, max(line.numbers or [math.nan])))
         rows.append(
             f'<tr><td><i style="background:{line.color}"></i>{escape(line.name)}</td>'
             f'<td class="figure">{last}</td><td class="figure">{high}</td></tr>'
         )
-    more = len(lines) - room
+    more = len(lines) - shown
     note = f"{more} more" if more > 0 else "Name"
     head = f'<tr><th>{note}</th><th class="figure">Last *</th><th class="figure">Max</th></tr>'
     return f"<table class='legend'>{head}{''.join(rows)}</table>"
@@ -119,13 +124,16 @@ def draw(panel: dict, lines: list[Line], window: Window, found: list[Mark], widt
     custom, defaults = panel["fieldConfig"]["defaults"]["custom"], panel["fieldConfig"]["defaults"]
     stack = custom["stacking"]["mode"] == "normal"
     beside = panel["options"]["legend"]["placement"] == "right"
-    legend_width = min(width * 0.42, 330) if beside else 0
-    room = int((height - 18) // 17) if beside else max(2, min(len(lines), int(height * 0.42 // 17) - 1))
-    chart_height = height if beside else height - 17 * (min(len(lines), room) + 1) - 2
+    legend_width = min(width * 0.55, 400) if beside else 0
+    shown = int((height - 18) // 17) if beside else max(2, min(len(lines), int(height * 0.42 // 17) - 1))
+    chart_height = height if beside else height - 17 * (min(len(lines), shown) + 1) - 2
     axes = _axes(panel, lines, stack)
     drawn_units = list(axes)[:2]
-    left, right = 58.0, width - legend_width - (52 if len(drawn_units) > 1 else 10)
     bottom = chart_height - 20
+    ticks = {unit: nice_ticks(high, low, max(2, int(bottom // 38))) for unit, (low, high) in axes.items()}
+    names = {unit: [units.tick(value, unit) for value in values] for unit, values in ticks.items()}
+    left = room(names[drawn_units[0]])
+    right = width - legend_width - (room(names[drawn_units[1]]) if len(drawn_units) > 1 else 10)
     drawn = [time_axis(window, left, right - left, bottom)]
 
     def y(value: float, unit: str) -> float:
@@ -136,10 +144,8 @@ def draw(panel: dict, lines: list[Line], window: Window, found: list[Mark], widt
         return left + (at - window.start) / (window.end - window.start) * (right - left)
 
     for index, unit in enumerate(drawn_units):
-        low, high = axes[unit]
-        for value in nice_ticks(high, low, max(2, int(bottom // 38))):
-            place = y(value, unit)
-            label = escape(units.text(value, unit))
+        for value, name in zip(ticks[unit], names[unit], strict=True):
+            place, label = y(value, unit), escape(name)
             if index == 0:
                 drawn.append(f'<line x1="{left}" x2="{right:.1f}" y1="{place:.1f}" y2="{place:.1f}" stroke="{GRID}"/>')
                 drawn.append(f'<text x="{left - 6}" y="{place + 4:.1f}" text-anchor="end" fill="{AXIS}">{label}</text>')
@@ -183,7 +189,7 @@ def draw(panel: dict, lines: list[Line], window: Window, found: list[Mark], widt
                 )
     drawn.append(marks(found, window, left, right - left, bottom))
     svg = f'<svg width="{width - legend_width:.0f}" height="{chart_height:.0f}">{"".join(drawn)}</svg>'
-    legend = _legend(panel, lines, room)
+    legend = _legend(panel, lines, shown)
     if beside:
         return f'<div class="beside">{svg}<div style="width:{legend_width:.0f}px">{legend}</div></div>'
     return svg + legend

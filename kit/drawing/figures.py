@@ -126,7 +126,9 @@ def table(panel: dict, lines: list[Line], _width: float, height: float) -> str:
         rows.setdefault(key, {})[line.query["legendFormat"]] = line
     by = (panel["options"].get("sortBy") or [{"displayName": shown[0]}])[0]["displayName"]
     ordered = sorted(rows.items(), key=lambda item: -(item[1][by].last if by in item[1] else 0))
-    fitting = int((height - 24) // 20)
+    fitting = int((height - 26) // 20)
+    if fitting < len(ordered):
+        fitting = int((height - 44) // 20)
     head = "".join(f"<th>{escape(name)}</th>" for _, name in labels)
     head += "".join(f'<th class="figure">{escape(name)}</th>' for name in shown)
     body = []

@@ -31,8 +31,8 @@ header .marks i{display:inline-block;width:9px;height:9px;border-radius:2px;marg
 .row{position:absolute;left:%(margin)dpx;font-size:14px;font-weight:500;color:#ccccdc}
 .panel{position:absolute;background:#181b1f;border:1px solid #25272e;border-radius:2px;overflow:hidden}
 .panel h2{font-size:12.5px;font-weight:500;padding:6px 8px 5px;white-space:nowrap;overflow:hidden;height:28px}
-.panel h2 i{font-style:normal;color:#6e7078;font-size:10px;border:1px solid #45474e;border-radius:50%%;display:inline-block;
-width:13px;height:13px;line-height:11px;text-align:center;margin-left:5px}
+.panel h2 i{font-style:normal;color:#6e7078;font-size:10px;border:1px solid #45474e;border-radius:50%%;
+display:inline-block;width:13px;height:13px;line-height:11px;text-align:center;margin-left:5px}
 .body{position:absolute;top:28px;left:0;right:0;bottom:0}
 .stats{display:flex;gap:4px;padding:0 6px 6px}
 .stat{position:relative;border-radius:2px;height:100%%;display:flex;flex-direction:column;justify-content:center;
@@ -45,7 +45,7 @@ table{border-collapse:collapse;width:100%%}
 .legend{table-layout:fixed;margin:0 8px;width:calc(100%% - 16px)}
 .legend td,.legend th{height:17px;font-size:11px;font-weight:400;text-align:left;white-space:nowrap;overflow:hidden;
 text-overflow:ellipsis}
-.legend th{color:#6e9fff} .legend .figure{width:78px}
+.legend th{color:#6e9fff} .legend .figure{width:74px}
 .legend i{display:inline-block;width:14px;height:4px;border-radius:2px;margin-right:7px;vertical-align:middle}
 .figure{text-align:right!important;font-variant-numeric:tabular-nums}
 .rows td,.rows th{height:20px;padding:0 9px;text-align:left;border-bottom:1px solid #25272e;white-space:nowrap;
@@ -58,7 +58,8 @@ overflow:hidden}
 .bar .figure{width:52px}
 .beside{display:flex}
 .empty{color:#9fa2ab;text-align:center;padding-top:12%%;font-size:15px}
-footer{position:absolute;left:%(margin)dpx;right:%(margin)dpx;color:#8e9099;border-top:1px solid #25272e;padding-top:8px}
+footer{position:absolute;left:%(margin)dpx;right:%(margin)dpx;color:#8e9099;
+border-top:1px solid #25272e;padding-top:8px}
 """
 
 FIGURES = {"stat": figures.stat, "gauge": figures.gauge, "bargauge": figures.bargauge, "table": figures.table}

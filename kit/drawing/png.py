@@ -1,4 +1,4 @@
-"""Makes a screenshot smaller: a PNG of true color becomes one with a palette of up to 256 colors (PNG specification, 11.2)."""
+"""Makes a screenshot smaller: a PNG of true color becomes one with a palette (PNG specification, 11.2.3)."""
 
 import struct
 import zlib
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLORS = 256
+# The least distance between two colors of a palette, squared.
+APART = 130
+Color = tuple[int, int, int]
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -49,16 +52,21 @@ def _unfilter(raw: bytes, width: int, height: int, size: int) -> list[bytes]:
     return rows
 
 
-def _palette(counts: Counter[tuple[int, int, int]]) -> dict[tuple[int, int, int], int]:
-    """A place for each color: the most used ones themselves, each other one with the nearest of them."""
-    kept = [color for color, _ in counts.most_common(COLORS)]
-    places = {color: index for index, color in enumerate(kept)}
+def _distance(one: Color, other: Color) -> int:
+    return (one[0] - other[0]) ** 2 + (one[1] - other[1]) ** 2 + (one[2] - other[2]) ** 2
+
+
+def _palette(counts: Counter[Color]) -> tuple[list[Color], dict[Color, int]]:
+    """The colors kept, the most used first and none too near to another, and a place among them for each color."""
+    kept: list[Color] = []
+    for color, _ in counts.most_common():
+        if len(kept) < COLORS and all(_distance(color, one) > APART for one in kept):
+            kept.append(color)
+    places = {}
     for color in counts:
-        if color not in places:
-            r, g, b = color
-            nearest = min(kept, key=lambda one: (one[0] - r) ** 2 + (one[1] - g) ** 2 + (one[2] - b) ** 2)
-            places[color] = places[nearest]
-    return places
+        nearest = min(range(len(kept)), key=lambda index: _distance(color, kept[index]))
+        places[color] = nearest
+    return kept, places
 
 
 def with_palette(data: bytes) -> bytes:
@@ -70,16 +78,17 @@ def with_palette(data: bytes) -> bytes:
     size = 3 if color == 2 else 4
     raw = zlib.decompress(b"".join(body for kind, body in chunks if kind == b"IDAT"))
     rows = _unfilter(raw, width, height, size)
-    pixels = [list(zip(row[0::size], row[1::size], row[2::size], strict=True)) for row in rows]
-    counts: Counter[tuple[int, int, int]] = Counter()
+    # Two bits less a channel: nobody sees it in a gradient, and there are far fewer colors to place.
+    pixels = [[(r & 252, g & 252, b & 252) for r, g, b in _triples(row, size)] for row in rows]
+    counts: Counter[Color] = Counter()
     for row in pixels:
         counts.update(row)
-    # Steps of a gradient that nobody sees apart would need a search each.
-    places = _palette(counts)
-    kept = sorted({index: color for color, index in reversed(places.items())}.items())
-    exact = {index: next(c for c, i in places.items() if i == index) for index, _ in kept}
-    packed = b"".join(b"\x00" + bytes(places[pixel] for pixel in row) for row in pixels)
+    kept, places = _palette(counts)
+    packed = b"".join(b"\x00" + bytes([places[pixel] for pixel in row]) for row in pixels)
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
-    colors = b"".join(bytes(exact[index]) for index in sorted(exact))
-    body = _chunk(b"IHDR", header) + _chunk(b"PLTE", colors) + _chunk(b"IDAT", zlib.compress(packed, 9))
-    return SIGNATURE + body + _chunk(b"IEND", b"")
+    body = _chunk(b"IHDR", header) + _chunk(b"PLTE", b"".join(map(bytes, kept)))
+    return SIGNATURE + body + _chunk(b"IDAT", zlib.compress(packed, 9)) + _chunk(b"IEND", b"")
+
+
+def _triples(row: bytes, size: int) -> Iterator[Color]:
+    return zip(row[0::size], row[1::size], row[2::size], strict=True)

@@ -1,6 +1,7 @@
 """Values as Grafana writes them: about three digits, and the unit scaled to the value."""
 
 import math
+import re
 
 TIMES = [(1e-6, 1e9, "ns"), (1e-3, 1e6, "µs"), (1, 1e3, "ms"), (60, 1, "s"), (3600, 1 / 60, "min")]
 LONG_TIMES = [(86_400, 1 / 3600, "hour"), (604_800, 1 / 86_400, "day"), (math.inf, 1 / 604_800, "week")]
@@ -65,3 +66,8 @@ def text(value: float, unit: str, decimals: int | None = None) -> str:
         case "reqps" | "ops" | "cps":
             return _scaled(value, 1000, [f" {RATES[unit]}", f"k {RATES[unit]}"], decimals)
     return _plain(value, decimals)
+
+
+def tick(value: float, unit: str) -> str:
+    """A value beside an axis: without zeros that say nothing."""
+    return re.sub(r"(\.\d*?)0+(?=\D|$)", r"\1", text(value, unit)).replace(". ", " ").replace(".%", "%").rstrip(".")
