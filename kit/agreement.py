@@ -52,7 +52,7 @@ class Agreement:
         """A table for people."""
         lines = [f"  {'request':<67}{'status':>6}{'k6':>9}{'service':>9}"]
         for (method, route, status), client, server in self.rows:
-            mark = "" if client == server else "  <- differs"
+            mark = "" if client == server else "  <- see below"
             lines.append(f"  {method + ' ' + route:<67}{status:>6}{client:>9}{server:>9}{mark}")
         for one in self.unanswered:
             lines.append(

@@ -46,8 +46,9 @@ export const handleSummary = summary('breakpoint', ({ metrics }) => {
   const broke = tried.find((one) => one.broken.length > 0);
   const held = tried.filter((one) => one.broken.length === 0 && one.actions >= one.rate * seconds * 0.9).pop();
   const figures = { steps: tried, sustained: held ? held.rate : null, broke_at: broke ? broke.rate : null };
-  const lines = [held ? `held all SLOs at ${held.rate} actions/s` : `held no step`];
+  const lines = tried.map((one) => `${one.rate} actions/s: ${one.requests} requests, ${one.broken.length ? 'broke' : 'held'}`);
+  lines.push(held ? `held all SLOs at ${held.rate} actions/s` : 'held no step');
   lines.push(broke ? `broke at ${broke.rate} actions/s: ${broke.broken.join('; ')}` : `no step up to ${last} actions/s broke one`);
-  return { figures, lines };
+  return { figures, lines, terse: true };
 });
 export default act;

@@ -8,7 +8,7 @@ import { makeWorld } from './lib/world.js';
 import { act } from './lib/mix.js';
 
 const usual = rate(20);
-const flood = peak(2000);
+const flood = peak(800);
 const whole = duration('90s');
 const flooded = whole * 0.6;
 

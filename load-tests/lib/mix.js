@@ -1,10 +1,14 @@
 // What people do, and how often. One call of `act` is one action: one request, or two that belong together.
 
 import exec from 'k6/execution';
+import { check, sleep } from 'k6';
+import { Trend } from 'k6/metrics';
 import { json } from './api.js';
 import { Person, draft, pick, word } from './world.js';
 
 const EVENTS = '/api/v1/events/';
+const GIVEN_UP = 31000;
+const deliveryLag = new Trend('delivery_lag', true);
 const at = (event) => `${EVENTS}${event.id}`;
 
 function browse(me) {
@@ -89,9 +93,29 @@ function inbox(me) {
   }
 }
 
+// From the answer to an invitation until it lies in the guest's inbox, looked into as somebody who waits for it would.
+function notice(me) {
+  const made = json(me.send('create', EVENTS, { body: draft(`${word()} soon`, 50), expected: [201] }), 201);
+  if (!made) return;
+  const body = { user_id: peer.id };
+  const response = me.send('invite', `${at(made)}/participants/`, { body, expected: [201] });
+  if (response.status !== 201) return;
+  const invited = Date.now();
+  peer.renew();
+  let found = null;
+  while (!found && Date.now() - invited < GIVEN_UP) {
+    sleep(0.1);
+    const page = json(peer.send('inbox', '/api/v1/notifications/?unread=true&limit=20', { expected: [200] }), 200);
+    found = page && page.items.find((item) => item.event_id === made.id);
+  }
+  deliveryLag.add(Date.now() - invited);
+  check(found, { 'an invitation arrives': Boolean });
+  if (found) peer.send('seen', `/api/v1/notifications/${found.id}/read`, { expected: [204] });
+}
+
 // Shares of 100.
 const MIX = [
-  [26, browse],
+  [24, browse],
   [25, read],
   [14, calendar],
   [8, search],
@@ -101,14 +125,20 @@ const MIX = [
   [4, update],
   [3, create],
   [3, invite],
+  [2, notice],
 ];
 
 let me = null;
+let peer = null;
 
 // One action by this virtual user. `mayRefuse`: a 503 with Retry-After is what the profile wants to see.
 export function act(world, { mayRefuse = false } = {}) {
-  if (me === null) me = new Person(world);
+  if (me === null) {
+    me = new Person(world, exec.vu.idInTest % world.users.length);
+    peer = new Person(world, (exec.vu.idInTest + 1) % world.users.length);
+  }
   me.mayRefuse = mayRefuse;
+  peer.mayRefuse = mayRefuse;
   me.renew();
   let share = Math.random() * 100;
   const [, action] = MIX.find(([weight]) => (share -= weight) < 0) || MIX[0];

@@ -94,11 +94,19 @@ function text(profile, data, found, notes) {
       lines.push(row(`${method} ${route}`, [sum, ...stats]));
     }
   }
-  for (const { metric, source, ok } of notes.thresholds) lines.push(`  ${ok ? 'holds ' : 'BROKEN'}  ${metric}: ${source}`);
+  const lag = metrics.delivery_lag && metrics.delivery_lag.values;
+  if (lag && lag.count > 0) {
+    const stats = ['p(50)', 'p(95)', 'p(99)', 'max'].map((stat) => milliseconds(lag[stat]));
+    lines.push(row('from an invitation to the inbox', [lag.count, ...stats]));
+  }
+  for (const { metric, source, ok } of notes.thresholds) {
+    if (!ok || !notes.terse) lines.push(`  ${ok ? 'holds ' : 'BROKEN'}  ${metric}: ${source}`);
+  }
   return `${lines.concat((notes.lines || []).map((line) => `  ${line}`)).join('\n')}\n`;
 }
 
-// handleSummary of a profile. `more(data)` adds what is its own: {lines, figures}.
+// handleSummary of a profile. `more(data)` adds what is its own: {lines, figures}, and `terse` when thresholds that hold need
+// not be printed.
 export function summary(profile, more = () => ({})) {
   return (data) => {
     const found = counts(data.metrics);
@@ -108,7 +116,7 @@ export function summary(profile, more = () => ({})) {
         if (!/>=0$/.test(source)) thresholds.push({ metric, source, ok });
       }
     }
-    const { lines, figures } = more(data);
+    const { lines, figures, terse } = more(data);
     const values = (name) => (data.metrics[name] ? data.metrics[name].values : null);
     const written = {
       profile,
@@ -121,7 +129,7 @@ export function summary(profile, more = () => ({})) {
       thresholds,
       figures: figures || {},
     };
-    const outputs = { stdout: text(profile, data, found, { thresholds, lines }) };
+    const outputs = { stdout: text(profile, data, found, { thresholds, lines, terse }) };
     if (SUMMARY_FILE) outputs[SUMMARY_FILE] = `${JSON.stringify(written, null, 2)}\n`;
     return outputs;
   };

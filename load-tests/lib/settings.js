@@ -23,6 +23,7 @@ function seconds(name, fallback) {
 export const API = text('API', 'http://127.0.0.1:8080').replace(/\/+$/, '');
 export const SUMMARY_FILE = text('SUMMARY_FILE', '');
 export const USERS = number('USERS', 10);
+if (USERS < 2) throw new Error('USERS is 2 or more: somebody invites somebody');
 export const EVENTS = number('EVENTS', 60);
 export const TRACED = number('TRACED', 0.1);
 export const MAX_DROPPED = number('MAX_DROPPED', 1);

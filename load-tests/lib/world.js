@@ -37,25 +37,25 @@ function must(response, ...statuses) {
   return body;
 }
 
-function login(email, kind) {
-  const response = send('login', '/api/v1/auth/login', { body: { email, password: PASSWORD }, expected: [200], kind });
+function login(email, operation) {
+  const response = send('login', '/api/v1/auth/login', { body: { email, password: PASSWORD }, expected: [200], operation });
   return { response, at: Date.now() };
 }
 
 // Makes USERS people and EVENTS events. The first few events are the hot ones: everybody is invited, and there are
 // fewer seats than guests.
 export function makeWorld() {
-  const kind = 'setup';
+  const operation = 'setup';
   const run = `${Date.now().toString(36)}${Math.floor(Math.random() * 1e6).toString(36)}`;
   const users = [];
   for (let i = 0; i < USERS; i += 1) {
     const email = `load-${run}-${i}@example.org`;
     const account = { email, password: PASSWORD, display_name: `Load ${i}` };
-    must(send('register', '/api/v1/auth/register', { body: account, expected: [201], kind }), 201);
-    const { response, at } = login(email, kind);
+    must(send('register', '/api/v1/auth/register', { body: account, expected: [201], operation }), 201);
+    const { response, at } = login(email, operation);
     const tokens = must(response, 200);
     const token = tokens.access_token;
-    const { id } = must(send('me', '/api/v1/users/me', { token, expected: [200], kind }), 200);
+    const { id } = must(send('me', '/api/v1/users/me', { token, expected: [200], operation }), 200);
     users.push({ id, email, token, at, lifetime: tokens.expires_in * 1000 });
   }
   const events = [];
@@ -64,13 +64,13 @@ export function makeWorld() {
     const { token } = users[owner];
     const body = draft(`${word()} ${word()} ${i}`, i < HOT ? Math.ceil(USERS / 2) : 50);
     const headers = { 'idempotency-key': `${run}-${i}` };
-    const { id } = must(send('create', '/api/v1/events/', { token, body, headers, expected: [201], kind }), 201);
+    const { id } = must(send('create', '/api/v1/events/', { token, body, headers, expected: [201], operation }), 201);
     const others = users.map((_, user) => user).filter((user) => user !== owner);
     const guests = i < HOT ? others : others.map((_, at) => others[(i + at) % others.length]).slice(0, GUESTS);
     const participants = guests.map((guest) => ({ user_id: users[guest].id }));
     if (participants.length > 0) {
       const path = `/api/v1/events/${id}/participants/`;
-      must(send('invite', path, { token, body: { participants }, expected: [201], kind }), 201);
+      must(send('invite', path, { token, body: { participants }, expected: [201], operation }), 201);
     }
     events.push({ id, owner, guests });
   }
@@ -97,10 +97,9 @@ export class Zipf {
   }
 }
 
-// Who a virtual user is: one of the people, with own events, invitations, and a token renewed before it ends.
+// Whom a virtual user acts as: one of the people, with own events, invitations, and a token renewed before it ends.
 export class Person {
-  constructor(world) {
-    const index = exec.vu.idInTest % world.users.length;
+  constructor(world, index) {
     Object.assign(this, world.users[index]);
     this.mayRefuse = false;
     this.others = world.users.filter((_, user) => user !== index);
