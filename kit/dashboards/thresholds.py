@@ -1,4 +1,4 @@
-"""Thresholds of panels: numbers, or those of an alert rule, so that a line on a panel is where the alert is."""
+"""Thresholds of panels: numbers, or those of the alerts, so that a line on a panel is where its alert is."""
 
 from functools import cache
 
@@ -8,42 +8,38 @@ import yaml
 from kit.paths import ALERTS
 
 
+def _number(value: object) -> float:
+    """A value of an alert: a number, or a duration in seconds."""
+    return value if isinstance(value, int | float) else promql_parser.parse_duration(str(value)).total_seconds()
+
+
 @cache
-def _alerts() -> dict[str, str]:
-    found = {}
-    for path in sorted(ALERTS.glob("*.rules.yaml")):
-        for group in yaml.safe_load(path.read_text())["groups"]:
-            found |= {rule["alert"]: rule["expr"] for rule in group["rules"] if "alert" in rule}
-    return found
+def _values() -> dict[str, dict]:
+    source = yaml.safe_load((ALERTS / "causes.yaml").read_text())
+    return {alert["alert"]: alert.get("values", {}) for group in source["groups"] for alert in group["alerts"]}
 
 
-def _compared(node: object) -> list[float]:
-    """The numbers with which the outermost comparisons of an expression compare."""
-    if isinstance(node, promql_parser.ParenExpr):
-        return _compared(node.expr)
-    if not isinstance(node, promql_parser.BinaryExpr):
-        return []
-    if isinstance(node.rhs, promql_parser.NumberLiteral) and str(node.op) in {">", ">=", "<", "<=", "==", "!="}:
-        return [node.rhs.val]
-    return _compared(node.lhs) + _compared(node.rhs)
+@cache
+def _burns() -> dict[str, float]:
+    return {one["long"]: one["factor"] for one in yaml.safe_load((ALERTS / "slo.yaml").read_text())["burns"]}
 
 
-def of_alert(name: str) -> float:
-    """The number with which an alert compares first."""
-    if name not in _alerts():
-        raise ValueError(f"a threshold of the alert {name}, which is not there")
-    numbers = _compared(promql_parser.parse(_alerts()[name]))
-    if not numbers:
-        raise ValueError(f"the alert {name} compares with no number")
-    return numbers[0]
+def number(value: object) -> float:
+    """A number, or `{alert: NAME, value: KEY}` of `alerts/causes.yaml`, or `{burn: 1h}` of `alerts/slo.yaml`."""
+    match value:
+        case {"alert": name, "value": key}:
+            if key not in _values().get(name, {}):
+                raise ValueError(f"a threshold of the alert {name}, which has no value {key}")
+            return _number(_values()[name][key])
+        case {"burn": window}:
+            return _burns()[window]
+        case int() | float():
+            return value
+    raise ValueError(f"no threshold: {value}")
 
 
 def steps(thresholds: dict) -> list[dict]:
     """Grafana's steps: the base color, then each color from its value on, in rising order."""
-    found = []
-    for color, value in thresholds.items():
-        if color != "base":
-            number = of_alert(value["alert"]) * value.get("times", 1) if isinstance(value, dict) else value
-            found.append({"color": color, "value": number})
+    found = [{"color": color, "value": number(value)} for color, value in thresholds.items() if color != "base"]
     base = {"color": thresholds.get("base", "green"), "value": None}
     return [base, *sorted(found, key=lambda step: step["value"])]
