@@ -1,5 +1,6 @@
 //! What the service tells its operators: metrics, traces and logs, from their start to their last flush.
 
+pub mod exemplars;
 pub mod exposition;
 pub mod instruments;
 pub mod log_control;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram};
 
 use super::error_types;
-use super::family::Family;
+use super::family::{Family, Traced};
+use crate::telemetry::exemplars::Source;
 
-static OPERATIONS: Family<Histogram, 3> = Family::new("db_client_operation_duration_seconds");
+static OPERATIONS: Family<Traced, 3> = Family::new("db_client_operation_duration_seconds");
 static ERRORS: Family<Counter, 2> = Family::new("db_client_operation_errors_total");
 static BATCHES: Family<Histogram, 0> = Family::new("db_client_write_batch_size");
 static RETRIES: Family<Counter, 2> = Family::new("db_client_operation_retries_total");
@@ -45,15 +46,16 @@ pub fn prime(
 }
 
 /// Records a named operation; `error_type` is one of [`error_types::all`], or `None` when it succeeded. A failure is
-/// counted as an error as well.
+/// counted as an error as well. `span` is the operation's own.
 pub fn operation(
     system: &'static str,
     summary: &'static str,
     error_type: Option<&'static str>,
     duration: Duration,
+    span: &tracing::Span,
 ) {
     OPERATIONS.with([system, summary, error_type.unwrap_or_default()], |one| {
-        one.record(duration.as_secs_f64());
+        one.record(duration.as_secs_f64(), Source::Span(span));
     });
     if let Some(error_type) = error_type {
         failed(system, error_type);
