@@ -23,7 +23,7 @@ later 'generated files' tests/generated.sh check
 later 'tests' cargo test --locked
 later "the README's tour" tests/readme_tour.sh sqlite
 later "the same on postgres" tests/readme_tour.sh postgres
-later 'tests of the kit' .venv/bin/python -m unittest discover -s tests/kit
+later 'tests of the kit' .venv/bin/python -m unittest discover -t . -s kit/tests
 later 'load smoke' env CONVOKE_BIN="$CONVOKE_BIN" .venv/bin/python -m kit load smoke
 export SEED="${SEED:-20261122}"
 later 'fuzzing on sqlite' tests/fuzz.sh sqlite "${FUZZ_EXAMPLES:-15}"
