@@ -1,0 +1,1 @@
+def test(): return True
