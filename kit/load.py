@@ -55,10 +55,11 @@ def k6(running: Stack, profile: str, test_id: str, settings: dict[str, str] | No
     )
 
 
-def memory(running: Stack, start: float, end: float) -> dict[str, float] | None:
-    """The resident memory in the second half of a run: its mean, and its slope by least squares."""
-    half = start + (end - start) / 2
-    found = running.prometheus.query_range('process_resident_memory_bytes{job="convoke"}', half, end, 5)
+def memory(running: Stack, start: float, end: float) -> dict[str, Any] | None:
+    """The resident memory in the second half of a run: its mean, and its slope by least squares. Also as it was all
+    along, in 40 points."""
+    resident = 'process_resident_memory_bytes{job="convoke"}'
+    found = running.prometheus.query_range(resident, start + (end - start) / 2, end, 5)
     points = found[0].points if found else []
     if len(points) < 3:
         return None
@@ -66,14 +67,20 @@ def memory(running: Stack, start: float, end: float) -> dict[str, float] | None:
     mean = sum(value for _, value in points) / len(points)
     spread = sum((t - mean_t) ** 2 for t, _ in points)
     slope = sum((t - mean_t) * (value - mean) for t, value in points) / spread
-    return {"mean_bytes": mean, "bytes_per_hour": slope * 3600, "seconds": points[-1][0] - points[0][0]}
+    return {
+        "mean_bytes": mean,
+        "bytes_per_hour": slope * 3600,
+        "seconds": points[-1][0] - points[0][0],
+        "all": running.prometheus.query_range(resident, start, end, max(5, (end - start) / 40))[0].points,
+    }
 
 
 def told_prometheus(running: Stack, test_id: str, summary: dict[str, Any]) -> str | None:
     """What is wrong with k6's own count in Prometheus, if anything."""
 
     def count() -> float:
-        found = running.prometheus.query(f'sum(k6_http_reqs_total{{testid="{test_id}"}})')
+        # Over the whole run: k6 sends a series only when it changes.
+        found = running.prometheus.query(f'sum(last_over_time(k6_http_reqs_total{{testid="{test_id}"}}[1d]))')
         return found[0].value if found else 0
 
     try:
@@ -124,7 +131,7 @@ def run(profile: str, engine: str, settings: dict[str, str], out: Path) -> list[
     return [f"{test_id}: {finding}" for finding in findings]
 
 
-def creep(seen: dict[str, float] | None) -> list[str]:
+def creep(seen: dict[str, Any] | None) -> list[str]:
     """Whether memory grew in the second half of a soak by more than a tenth. Under five minutes nothing is said: caches
     and pages are still being filled."""
     if seen is None:
