@@ -1,1 +1,2 @@
-def test(): return True
+def test():
+    return True

@@ -92,9 +92,18 @@ async fn serve(config: &Config, guard: &Guard) -> Result<(), String> {
     );
 
     let readiness = Readiness::new(lifecycle.clone());
+    let ops_closing = CancellationToken::new();
+    // Both go on to the very end: an outage or a full disk at the shutdown is worth seeing.
+    let checks = readiness.clone().observe_always(ops_closing.clone());
+    lifecycle.spawn_unwatched("readiness checks", checks);
+    let (folder, until) = (config.server.data_dir.clone(), ops_closing.clone());
+    lifecycle.spawn_unwatched("disk gauges", async move {
+        until
+            .run_until_cancelled(background::disk::observe_always(folder))
+            .await;
+    });
     let ops = bind("ops", config.server.ops_listen).await?;
     let state = ops_state(guard, &readiness);
-    let ops_closing = CancellationToken::new();
     let ops = listen(
         ops,
         "ops",
@@ -174,6 +183,7 @@ async fn start(
         lifecycle,
     );
     lifecycle.set_ready();
+    readiness.changed();
     Ok((store, public))
 }
 

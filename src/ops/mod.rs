@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use futures_util::future::BoxFuture;
 
 pub use self::probes::{CheckReport, CheckStatus, VersionInfo};
 
-use crate::telemetry::exposition::CONTENT_TYPE;
+use crate::telemetry::exposition::Format;
 use crate::telemetry::{Exposition, LogControl};
 
 /// Asks every dependency how it is. What it asks must keep its own time limit.
@@ -53,9 +53,16 @@ pub fn router(state: OpsState) -> Router {
         .with_state(state)
 }
 
-async fn metrics(State(state): State<OpsState>) -> Response {
-    match state.exposition.scrape().await {
-        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+async fn metrics(State(state): State<OpsState>, headers: HeaderMap) -> Response {
+    let format = Format::negotiate(&headers);
+    match state.exposition.scrape(format).await {
+        Ok(text) => {
+            let headers = [
+                (header::CONTENT_TYPE, format.content_type()),
+                (header::VARY, "accept"),
+            ];
+            (headers, text).into_response()
+        }
         Err(busy) => {
             let mut response = (StatusCode::SERVICE_UNAVAILABLE, busy.to_string()).into_response();
             let seconds = HeaderValue::from_static("1");
