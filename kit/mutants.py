@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from kit import durations
 
@@ -77,10 +78,10 @@ def _alternatives(pattern: str) -> Iterator[tuple[str, str]]:
         elif character == "|":
             openings[-1].append(position + 1)
         elif character == ")":
-            groups.append(([*openings.pop(), position + 1]))
+            groups.append([*openings.pop(), position + 1])
     groups.append([*openings.pop(), len(pattern) + 1])
     for starts in groups:
-        parts = [pattern[a : b - 1] for a, b in zip(starts, starts[1:], strict=False)]
+        parts = [pattern[a : b - 1] for a, b in pairwise(starts)]
         for index, part in enumerate(parts):
             if len(parts) > 1:
                 rest = "|".join(parts[:index] + parts[index + 1 :])

@@ -21,7 +21,6 @@ import yaml
 
 from kit import durations
 from kit.mutants import Change, changes
-from kit.paths import ALERTS
 from kit.test_rules import TESTS, rule_files
 
 Rule = dict[str, Any]
