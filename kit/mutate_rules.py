@@ -1,5 +1,6 @@
-"""Changes each rule in turn: every number, comparator, window, `for`, aggregation, label and matcher. A rule test must
-notice each change; a change that survives is a fact about the rule that no test states."""
+"""Changes each rule in turn: every number, comparator, window, `for`, aggregation, label and matcher; and leaves out
+each part of Alertmanager's routes and inhibitions. A test must notice each change; one that survives is a fact that no
+test states."""
 
 import argparse
 import copy
@@ -9,17 +10,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import promql_parser
 import yaml
 
-from kit import durations
+from kit import durations, routing
 from kit.mutants import Change, changes
 from kit.test_rules import TESTS, rule_files
 
@@ -28,6 +28,7 @@ Rule = dict[str, Any]
 _MEMORY = Path("/dev/shm")  # noqa: S108
 _ENVIRONMENT = {**os.environ, "TMPDIR": str(_MEMORY)} if os.access(_MEMORY, os.W_OK) else dict(os.environ)
 _RECORDED = re.compile(r"slo:\w+:\w+")
+ALERTMANAGER = "deploy/alertmanager.yaml"
 EQUIVALENT = TESTS / "equivalent-mutants.yaml"
 
 
@@ -143,6 +144,42 @@ def caught(mutant: Mutant, quickest: Quickest) -> bool:
     return False
 
 
+def _of_rules(tested: list[Mutant], processes: int, beside: Callable[[], None]) -> list[tuple[str, bool]]:
+    """Every mutant and whether it was noticed; meanwhile something else is done in this thread."""
+    quickest = Quickest()
+    with ThreadPoolExecutor(processes) as pool:
+        running = [(mutant, pool.submit(caught, mutant, quickest)) for mutant in tested]
+        try:
+            beside()
+            for number, (mutant, one) in enumerate(running):
+                if not one.result():
+                    print(f"SURVIVED  {mutant} ({number} of {len(running)} done)", flush=True)
+            return [(str(mutant), one.result()) for mutant, one in running]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+class Equivalents:
+    """The mutants that are listed as no change at all."""
+
+    def __init__(self) -> None:
+        self._listed = equivalents()
+        self._unused = set(range(len(self._listed)))
+        self.count = 0
+
+    def has(self, name: str, what: str) -> bool:
+        """Whether a mutant is listed."""
+        matching = {n for n, one in enumerate(self._listed) if one[0].fullmatch(name) and one[1].fullmatch(what)}
+        self._unused -= matching
+        self.count += bool(matching)
+        return bool(matching)
+
+    def unused(self) -> list[str]:
+        """The entries that no mutant matches."""
+        return [f"{self._listed[n][0].pattern}: {self._listed[n][1].pattern}" for n in sorted(self._unused)]
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m kit mutate_rules", description=__doc__)
     parser.add_argument("only", nargs="?", default="", help="a part of the names of the rules to change")
@@ -150,29 +187,26 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--list", action="store_true", help="print every mutant and what became of it")
     options = parser.parse_args(arguments)
     started = time.monotonic()
-    listed = equivalents()
-    unused = set(range(len(listed)))
-    tested: list[Mutant] = []
-    excluded = 0
-    for mutant in mutants(options.only):
-        matches = {n for n, one in enumerate(listed) if one[0].fullmatch(mutant.name) and one[1].fullmatch(mutant.what)}
-        unused -= matches
-        excluded += bool(matches)
-        if not matches:
-            tested.append(mutant)
-    with ThreadPoolExecutor(options.processes) as pool:
-        results = list(zip(tested, pool.map(partial(caught, quickest=Quickest()), tested), strict=True))
-    survivors = [mutant for mutant, noticed in results if not noticed]
+    listed = Equivalents()
+    tested = [mutant for mutant in mutants(options.only) if not listed.has(mutant.name, mutant.what)]
+    results: list[tuple[str, bool]] = []
+
+    def of_routing() -> None:
+        for what, configuration in routing.mutants() if options.only in ALERTMANAGER else ():
+            if not listed.has(ALERTMANAGER, what):
+                results.append((f"{ALERTMANAGER}: {what}", routing.noticed(configuration)))
+
+    results[:0] = _of_rules(tested, options.processes, of_routing)
+    survivors = 0
     for mutant, noticed in results:
-        if options.list or not noticed:
+        survivors += not noticed
+        if options.list or (not noticed and mutant.startswith(ALERTMANAGER)):
             print(f"{'caught  ' if noticed else 'SURVIVED'}  {mutant}")
-    problems = len(survivors)
-    if not options.only:
-        for number in sorted(unused):
-            print(f"listed as equivalent, but there is no such mutant: {listed[number][0].pattern}", file=sys.stderr)
-            problems += 1
+    unused = [] if options.only else listed.unused()
+    for one in unused:
+        print(f"listed as equivalent, but there is no such mutant: {one}", file=sys.stderr)
     print(
-        f"{len(tested)} mutants: {len(tested) - len(survivors)} caught, {len(survivors)} survived; {excluded} more are "
+        f"{len(results)} mutants: {len(results) - survivors} caught, {survivors} survived; {listed.count} more are "
         f"equivalent, by the list; {time.monotonic() - started:.0f} s"
     )
-    return 1 if problems else 0
+    return 1 if survivors or unused else 0
