@@ -19,6 +19,7 @@ from kit.paths import DASHBOARDS, DOCS
 from kit.process import Program, StartError
 from kit.prometheus import PrometheusClient
 from kit.stack import stack
+from kit.trace_sink import trace_sink
 
 OUT = DOCS / "previews"
 LIMIT = 300_000
@@ -86,7 +87,7 @@ def main(arguments: list[str]) -> int:
     if options.prometheus:
         found = render(options.prometheus, options.out, options.seconds, "a service and a load started elsewhere")
     else:
-        with stack(interval="5s") as running:
+        with trace_sink() as sink, stack(settings={"OTEL_EXPORTER_OTLP_ENDPOINT": sink}, interval="5s") as running:
             running.prometheus.wait_scraped()
             load = {"DURATION": f"{options.seconds:.0f}s", "RATE": options.rate}
             program = k6(running, "load", "previews", load)
