@@ -10,7 +10,7 @@ class _Forget(BaseHTTPRequestHandler):
     # An exporter keeps its connection.
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """Takes what is sent; the answer is an empty ExportTraceServiceResponse (OTLP/HTTP, binary protobuf)."""
         self.rfile.read(int(self.headers.get("content-length", 0)))
         self.send_response(200)
