@@ -166,11 +166,15 @@ def main(arguments: list[str]) -> int:
     out = (options.out or Path(tempfile.mkdtemp(prefix="convoke-load."))).resolve()
     settings = {"DURATION": options.duration, "RATE": options.rate, "PEAK": options.peak}
     settings = {name: str(value) for name, value in settings.items() if value is not None}
-    print(f"{convoke_binary()}; summaries in {out}")
 
     findings = []
-    for profile in options.profiles or PROFILES:
-        for engine in options.engine or ENGINES:
-            findings += run(profile, engine, settings, out)
+    try:
+        print(f"{convoke_binary()}; summaries in {out}")
+        for profile in options.profiles or PROFILES:
+            for engine in options.engine or ENGINES:
+                findings += run(profile, engine, settings, out)
+    except StartError as error:
+        print(error, file=sys.stderr)
+        return 2
     print("\n".join(findings) or "every profile held its thresholds, and both sides' counts agree")
     return 1 if findings else 0
