@@ -34,9 +34,9 @@ export function options(scenarios, thresholds) {
   };
 }
 
-// Virtual users made before the test, which costs no time in it, and at most.
+// Virtual users made before the test, enough for answers of a second: making one later costs an arrival; and at most.
 export function vus(rate, most) {
-  return { preAllocatedVUs: Math.min(most, Math.max(10, Math.ceil(rate / 2))), maxVUs: most };
+  return { preAllocatedVUs: Math.min(most, 300, Math.max(20, Math.ceil(rate))), maxVUs: most };
 }
 
 // So many arrive, whatever the service does: an open model. A virtual user is a place for one that waits; when all
