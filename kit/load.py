@@ -118,6 +118,9 @@ def run(profile: str, engine: str, settings: dict[str, str], out: Path) -> list[
         if profile == "soak":
             findings += creep(summary["memory"])
 
+        judged = [one for one in summary["thresholds"] if "scenario:rate_" not in one["metric"]]
+        empty = [one for one in judged if one["metric"].startswith("http_req") and not one["samples"]]
+        findings += [f"threshold over nothing: {one['metric']}: {one['source']}" for one in empty]
         broken = [one for one in summary["thresholds"] if not one["ok"]]
         if profile in MAY_BREAK:
             if summary["figures"]["sustained"] is None:
