@@ -12,7 +12,7 @@ import yaml
 
 from kit.dashboards import promql
 from kit.instruments import instrument_of, instruments, values_of
-from kit.paths import ALERTS, DASHBOARDS, REPOSITORY_URL, ROOT
+from kit.paths import ALERTS, DASHBOARDS, DOCS, REPOSITORY_URL, ROOT
 
 Dashboard = dict
 Finding = tuple[str, str]
@@ -226,6 +226,30 @@ def known_series_rule(dashboard: Dashboard) -> Iterator[Finding]:
                     yield where, f"groups by {label}, which is not there: {expression}"
 
 
+@cache
+def signals() -> tuple[frozenset[str], frozenset[str]]:
+    """The fields of log lines, and the attributes of spans and their resource, from `docs/signals.json`."""
+    written = json.loads((DOCS / "signals.json").read_text())
+    fields = [*written["log"]["common"], *(field for line in written["log"]["lines"] for field in line["fields"])]
+    attributes = {f"resource.{one['name']}" for one in written["resource"]}
+    attributes |= {f"span.{one['name']}" for span in written["spans"] for one in span["attributes"]}
+    return frozenset(one["name"] for one in fields), frozenset(attributes)
+
+
+def known_signals_rule(dashboard: Dashboard) -> Iterator[Finding]:
+    """Every field and attribute that a link to logs or traces asks for is one that the service writes."""
+    fields, attributes = signals()
+    for where, url in each_link(dashboard):
+        for query in explored(url):
+            asked = re.sub(r'"(?:[^"\\]|\\.)*"', '""', query.get("query", query.get("expr", "")))
+            if "query" in query:
+                unknown = set(re.findall(r"(?:resource|span)\.[\w.]+", asked)) - attributes
+            else:
+                unknown = set(re.findall(r"(?:\||and|or)\s*(\w+)\s*(?:=|!|<|>)", asked)) - fields
+            for one in sorted(unknown):
+                yield where, f"asks for {one}, which the service does not write"
+
+
 CHECKS: dict[str, Callable[[Dashboard], Iterator[Finding]]] = {
     "series-of-no-target-rule": series_of_no_target_rule,
     "panel-legend-rule": panel_legend_rule,
@@ -234,6 +258,7 @@ CHECKS: dict[str, Callable[[Dashboard], Iterator[Finding]]] = {
     "unique-rule": unique_rule,
     "links-rule": links_rule,
     "known-series-rule": known_series_rule,
+    "known-signals-rule": known_signals_rule,
 }
 
 

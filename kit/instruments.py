@@ -13,17 +13,6 @@ SUFFIXES = ("_bucket", "_sum", "_count")
 TARGET_LABELS = ("environment", "job", "instance")
 # Made by Prometheus for every target.
 SCRAPE_SERIES = ("up", "scrape_duration_seconds", "scrape_samples_scraped")
-# Until `docs/metrics.json` is there.
-ADDITIONS = {
-    "db_client_operation_errors_total": ("counter", ("db_system_name", "error_type")),
-    "readiness_check_status": ("gauge", ("check",)),
-    "db_schema_pending_migrations": ("gauge", ()),
-    "system_filesystem_available_bytes": ("gauge", ("volume",)),
-    "system_filesystem_size_bytes": ("gauge", ("volume",)),
-    "system_clock_time_seconds": ("gauge", ()),
-    "process_memory_limit_bytes": ("gauge", ()),
-    "config_info": ("gauge", ("deployment_environment_name", "db_system_name", "rate_limit")),
-}
 VALUES = ROOT / "kit" / "label_values.yaml"
 
 
@@ -40,25 +29,11 @@ class Instrument:
         return [self.name + suffix for suffix in SUFFIXES] if self.kind == "histogram" else [self.name]
 
 
-def _from_json() -> list[Instrument]:
-    rows = json.loads((DOCS / "metrics.json").read_text())
-    return [Instrument(row["name"], row["kind"], tuple(row["labels"])) for row in rows]
-
-
-def _from_table() -> list[Instrument]:
-    found = []
-    for line in (DOCS / "metrics.md").read_text().splitlines():
-        cells = [cell.strip() for cell in line.split("|")]
-        if len(cells) > 5 and cells[1].startswith("`"):
-            found.append(Instrument(cells[1].strip("`"), cells[2], tuple(re.findall(r"`([^`]+)`", cells[4]))))
-    return found + [Instrument(name, kind, labels) for name, (kind, labels) in ADDITIONS.items()]
-
-
 @cache
 def instruments() -> dict[str, Instrument]:
-    """Every metric by name, from `docs/metrics.json`, else from the table in `docs/metrics.md`."""
-    found = _from_json() if (DOCS / "metrics.json").exists() else _from_table()
-    return {one.name: one for one in found}
+    """Every metric by name, from `docs/metrics.json`, which the service writes."""
+    rows = json.loads((DOCS / "metrics.json").read_text())
+    return {row["name"]: Instrument(row["name"], row["kind"], tuple(row["labels"])) for row in rows}
 
 
 @cache

@@ -132,9 +132,10 @@ def _alert(slo: Slo, burn: Burn, scale: float) -> Rule:
     )
     left = durations.written(int(durations.milliseconds(given.period) / burn.factor) // 3_600_000 * 3_600_000)
     where = "{{ $labels.environment }}"
+    times = "" if burn.factor == 1 else f"{burn.factor} times "
     description = (
         f"In {where}, {{{{ $value | humanizePercentage }}}} of all {slo.events} within {long} {slo.bad}: more than "
-        f"{burn.factor} times what the objective of {slo.objective} % allows, within the last {short} too, and "
+        f"{times}what the objective of {slo.objective} % allows, within the last {short} too, and "
         f"{given.minimum_errors} or more in number. At that rate the error budget of {given.period} lasts {left}."
     )
     summary = f"{slo.title}: the error budget burns {burn.factor} times too fast"

@@ -23,8 +23,17 @@ later 'generated files' tests/generated.sh check
 later 'tests' cargo test --locked
 later "the README's tour" tests/readme_tour.sh sqlite
 later "the same on postgres" tests/readme_tour.sh postgres
-later 'tests of the kit' .venv/bin/python -m unittest discover -t . -s kit/tests
-later 'load smoke' env CONVOKE_BIN="$CONVOKE_BIN" .venv/bin/python -m kit load smoke
+kit_lints() {
+  .venv/bin/ruff check --quiet --config kit/ruff.toml kit && .venv/bin/ruff format --quiet --check --config kit/ruff.toml kit
+}
+kit() { CONVOKE_BIN="$CONVOKE_BIN" .venv/bin/python -m kit "$@"; }
+later "the kit's own lints" kit_lints
+later "the kit's own tests" .venv/bin/python -m unittest discover -t . -s kit/tests
+later "the kit's generated files" kit generate --check
+later 'rules, dashboards, runbooks' kit lint
+later 'tests of the rules' kit test_rules
+later 'load smoke' kit load smoke
+later 'the kit against a service' kit contract
 export SEED="${SEED:-20261122}"
 later 'fuzzing on sqlite' tests/fuzz.sh sqlite "${FUZZ_EXAMPLES:-15}"
 later 'fuzzing on postgres' tests/fuzz.sh postgres "${FUZZ_EXAMPLES:-15}"

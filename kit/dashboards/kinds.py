@@ -33,7 +33,7 @@ def _timeseries(panel: dict) -> tuple[dict, dict]:
 def _stat(panel: dict) -> tuple[dict, dict]:
     options = {
         "reduceOptions": REDUCE,
-        "colorMode": "background" if "thresholds" in panel or "mappings" in panel else "value",
+        "colorMode": "background_solid" if "thresholds" in panel or "mappings" in panel else "value",
         "graphMode": "none" if panel.get("graph") is False else "area",
         "justifyMode": "auto",
         "orientation": "auto",

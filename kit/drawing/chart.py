@@ -21,6 +21,26 @@ def nice_ticks(high: float, low: float = 0.0, count: int = 4) -> list[float]:
     return [step * index for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def _ticks(unit: str, low: float, high: float, count: int) -> list[float]:
+    """Round values in the unit in which they are shown: bytes go by powers of 1024."""
+    factor = 1024.0 ** int(math.log(high, 1024)) if unit == "bytes" and high >= 1 else 1.0
+    return [value * factor for value in nice_ticks(high / factor, low / factor, count)]
+
+
+def segments(points: list[tuple[float, float]], step: float) -> list[list[tuple[float, float]]]:
+    """The parts of a series without a hole; a value that is no number is one."""
+    found: list[list[tuple[float, float]]] = []
+    before = -math.inf
+    for at, value in points:
+        if not math.isfinite(value):
+            continue
+        if at - before > step * 1.5:
+            found.append([])
+        found[-1].append((at, value))
+        before = at
+    return found
+
+
 def room(names: list[str]) -> float:
     """The width that an axis needs for its values."""
     return 16 + 6.7 * max([len(name) for name in names] or [0])
@@ -130,7 +150,7 @@ def draw(panel: dict, lines: list[Line], window: Window, found: list[Mark], widt
     axes = _axes(panel, lines, stack)
     drawn_units = list(axes)[:2]
     bottom = chart_height - 20
-    ticks = {unit: nice_ticks(high, low, max(2, int(bottom // 38))) for unit, (low, high) in axes.items()}
+    ticks = {unit: _ticks(unit, low, high, max(2, int(bottom // 38))) for unit, (low, high) in axes.items()}
     names = {unit: [units.tick(value, unit) for value in values] for unit, values in ticks.items()}
     left = room(names[drawn_units[0]])
     right = width - legend_width - (room(names[drawn_units[1]]) if len(drawn_units) > 1 else 10)
@@ -162,14 +182,12 @@ def draw(panel: dict, lines: list[Line], window: Window, found: list[Mark], widt
                 drawn.append(f'<polyline points="{" ".join(top)}" fill="none" stroke="{line.color}"/>')
             continue
         for line in of_unit:
-            points = [f"{x(at):.1f},{y(value, unit):.1f}" for at, value in line.points if math.isfinite(value)]
-            if points:
-                ends = f"{points[0].split(',')[0]},{y(0, unit):.1f} {{}} {points[-1].split(',')[0]},{y(0, unit):.1f}"
-                area = ends.format(" ".join(points))
+            for part in segments(line.points, window.step):
+                points = " ".join(f"{x(at):.1f},{y(value, unit):.1f}" for at, value in part)
+                ground = y(0, unit)
+                area = f"{x(part[0][0]):.1f},{ground:.1f} {points} {x(part[-1][0]):.1f},{ground:.1f}"
                 drawn.append(f'<polygon points="{area}" fill="{line.color}" fill-opacity=".08"/>')
-                drawn.append(
-                    f'<polyline points="{" ".join(points)}" fill="none" stroke="{line.color}" stroke-width="1.4"/>'
-                )
+                drawn.append(f'<polyline points="{points}" fill="none" stroke="{line.color}" stroke-width="1.4"/>')
 
     low, high = axes.get(defaults["unit"], (0, 0))
     if custom["thresholdsStyle"]["mode"] == "dashed" and high > 0:

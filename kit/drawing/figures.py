@@ -43,8 +43,8 @@ def stat(panel: dict, lines: list[Line], width: float, height: float) -> str:
         named = options["textMode"] == "value_and_name" or len(lines) > 1
         room = each - 12
         size = min(height * (0.36 if named else 0.5), room / max(2, len(text)) * 1.65, 46)
-        background = options["colorMode"] == "background"
-        style = f"background:linear-gradient(120deg,{color}d0,{color}90)" if background else f"color:{color}"
+        background = options["colorMode"] == "background_solid"
+        style = f"background:{color}b8" if background else f"color:{color}"
         spark = _spark(line, each, height * 0.45) if options["graphMode"] == "area" else ""
         name = f'<div class="name">{escape(line.name)}</div>' if named else ""
         boxes.append(
@@ -88,8 +88,8 @@ def gauge(panel: dict, lines: list[Line], width: float, height: float) -> str:
             if end > start:
                 drawn.append(_arc(cx, cy, radius * 1.18, start, end, colors.named(one["color"]), 3))
         drawn.append(
-            f'<text x="{cx:.0f}" y="{cy + 4:.0f}" text-anchor="middle" fill="{color}" font-size="{radius * 0.42:.0f}" '
-            f'font-weight="500">{escape(text)}</text>'
+            f'<text x="{cx:.0f}" y="{cy + 4:.0f}" text-anchor="middle" fill="{color}" '
+            f'style="font-size:{radius * 0.42:.0f}px;font-weight:500">{escape(text)}</text>'
             f'<text x="{cx:.0f}" y="{cy + radius * 0.5:.0f}" text-anchor="middle" fill="#9fa2ab" font-size="11">'
             f"{escape(line.name)}</text>"
         )

@@ -154,6 +154,8 @@ BAD: list[tuple[str, Callable[[dict], None]]] = [
     ("known-series-rule", asks(f'sum(rate(outbox_deliveries_total{{{M}, outcome=~"lost|dead"}}[$__rate_interval]))')),
     ("known-series-rule", asks(f"sum by (route) (up{{{M}}})")),
     ("known-series-rule", asks('slo:nothing:ratio{slo="a", environment=~"$environment"}')),
+    ("known-signals-rule", leads_to(links.explore_url("loki", {"expr": '{service_name="convoke"} | json | code=500'}))),
+    ("known-signals-rule", leads_to(links.explore_url("tempo", {"query": "{span.http.path=1}"}))),
     ("known-series-rule", lambda made: made["annotations"]["list"][1].update(expr="builds_info")),
 ]
 

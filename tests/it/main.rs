@@ -12,5 +12,6 @@ mod support;
 mod api;
 mod background;
 mod config;
+mod monitoring;
 mod ops;
 mod store;

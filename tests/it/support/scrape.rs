@@ -68,7 +68,7 @@ fn sample(line: &str) -> Option<(String, Labels, f64)> {
 }
 
 /// The labels up to the closing brace, and what follows it.
-fn labels(mut rest: &str) -> Option<(Labels, &str)> {
+pub(crate) fn labels(mut rest: &str) -> Option<(Labels, &str)> {
     let mut labels = Labels::new();
     loop {
         rest = rest.trim_start_matches([',', ' ']);
@@ -76,19 +76,26 @@ fn labels(mut rest: &str) -> Option<(Labels, &str)> {
             return Some((labels, after));
         }
         let (key, quoted) = rest.split_once("=\"")?;
-        let mut value = String::new();
-        let mut characters = quoted.char_indices();
-        let end = loop {
-            match characters.next()? {
-                (at, '"') => break at,
-                (_, '\\') => value.push(match characters.next()?.1 {
-                    'n' => '\n',
-                    escaped => escaped,
-                }),
-                (_, plain) => value.push(plain),
-            }
-        };
+        let (value, after) = unescape(quoted)?;
+        let after = after.strip_prefix('"')?;
         labels.insert(key.to_owned(), value);
-        rest = &quoted[end + 1..];
+        rest = after;
     }
+}
+
+/// A text up to an unescaped quotation mark or the end, and what follows it, the mark included.
+pub(crate) fn unescape(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return Some((value, &text[at..])),
+            '\\' => value.push(match characters.next()?.1 {
+                'n' => '\n',
+                escaped => escaped,
+            }),
+            plain => value.push(plain),
+        }
+    }
+    Some((value, ""))
 }

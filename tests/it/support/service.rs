@@ -223,9 +223,15 @@ impl Service {
 
     /// Its metrics as Prometheus text.
     pub(crate) async fn scrape_text(&self) -> String {
+        self.scrape_as("text/plain").await
+    }
+
+    /// Its metrics in the format that this `Accept` asks for.
+    pub(crate) async fn scrape_as(&self, accept: &str) -> String {
         let answer = self
             .http
             .get(self.ops_url("/metrics"))
+            .header("accept", accept)
             .send()
             .await
             .expect("ops answers");
