@@ -154,6 +154,9 @@ async fn only_whoever_asks_for_openmetrics_gets_it() {
             is_open,
             "exemplars where they may be"
         );
+        if is_open {
+            exemplars_are_of_now_and_name_a_span(&text);
+        }
     }
 }
 
