@@ -96,7 +96,7 @@ impl Readiness {
             let database = timed("database", Box::pin(check_database(store))).await;
             let answers = database.status == CheckStatus::Ok;
             reports.push(database);
-            reports.push(timed("schema", self.check_schema(store, answers)).await);
+            reports.push(timed("schema", Box::pin(self.check_schema(store, answers))).await);
         } else {
             for name in ["database", "schema"] {
                 reports.push(report(
