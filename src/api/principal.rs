@@ -15,7 +15,11 @@ use crate::{
         user::{ApiKey, Role, Scope},
     },
     store::{self, Store},
-    telemetry::{instruments::protection, traces},
+    telemetry::{
+        instruments::protection,
+        recording::{self, StepKind},
+        traces,
+    },
 };
 
 /// The names of the caches in metrics.
@@ -182,7 +186,12 @@ impl Principals {
     ) -> Result<Option<(Uuid, Arc<ApiKey>)>, Arc<store::Error>> {
         let ask = async {
             let asked = self.store.api_key_by_hash(&hash);
-            let asked = asked.instrument(traces::cache_span(KEYS)).await?;
+            let asked = recording::timed(
+                StepKind::Cache,
+                KEYS,
+                asked.instrument(traces::cache_span(KEYS)),
+            )
+            .await?;
             Ok(asked.map(|(user_id, key)| (user_id, Arc::new(key))))
         };
         Box::pin(self.keys.try_get_with_by_ref(&hash, ask)).await
@@ -201,7 +210,8 @@ impl Principals {
     async fn look_up_user(&self, user_id: Uuid) -> Result<Standing, Arc<store::Error>> {
         let ask = async {
             let asked = self.store.user(user_id);
-            match asked.instrument(traces::cache_span(USERS)).await {
+            let asked = asked.instrument(traces::cache_span(USERS));
+            match recording::timed(StepKind::Cache, USERS, asked).await {
                 Ok(user) => Ok(user.disabled_at.is_none().then_some(user.role)),
                 Err(store::Error::NotFound) => Ok(None),
                 Err(failure) => Err(failure),

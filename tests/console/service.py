@@ -1,0 +1,117 @@
+"""What the console is shown: a service with a database, a small load, and a disturbance that is real."""
+
+import json
+import sqlite3
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+PASSWORD = "correct horse battery"
+
+
+def fetch(url: str, body: object = None, method: str | None = None, token: str = "") -> tuple[int, dict, bytes]:
+    """Status, headers and body of an answer, whatever the status."""
+    headers = {"content-type": "application/json"}
+    if token:
+        headers["authorization"] = f"Bearer {token}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as refusal:
+        return refusal.code, dict(refusal.headers), refusal.read()
+
+
+class Service:
+    """The API of the service under test."""
+
+    def __init__(self, public: str, ops: str, database: Path) -> None:
+        self.api, self.public, self.ops, self.database = f"{public}/api/v1", public, ops, database
+        self.organizer, self.organizer_id = self._person("organizer")
+        self.guest, self.guest_id = self._person("guest")
+        self.events: list[str] = []
+
+    def _person(self, name: str) -> tuple[str, str]:
+        body = {"email": f"{name}@example.org", "password": PASSWORD, "display_name": name}
+        status, _, text = fetch(f"{self.api}/auth/register", body)
+        assert status == 201, text
+        identity = json.loads(text)["id"]
+        status, _, text = fetch(f"{self.api}/auth/login", {"email": body["email"], "password": PASSWORD})
+        assert status == 200, text
+        return json.loads(text)["access_token"], identity
+
+    def create(self, title: str = "Harbour meeting") -> tuple[int, str]:
+        """Makes an event; gives the status and the trace id."""
+        body = {
+            "title": title,
+            "start": {"date_time": "2031-03-04T18:00:00", "time_zone": "Europe/Berlin"},
+            "end": {"date_time": "2031-03-04T20:00:00", "time_zone": "Europe/Berlin"},
+        }
+        status, headers, text = fetch(f"{self.api}/events/", body, token=self.organizer)
+        if status == 201:
+            self.events.append(json.loads(text)["id"])
+        return status, headers["traceresponse"].split("-")[1]
+
+    def invite(self) -> tuple[int, str]:
+        """Invites the guest to a new event, which causes a delivery; gives the status and the trace id."""
+        self.create("With a guest")
+        url = f"{self.api}/events/{self.events[-1]}/participants/"
+        status, headers, _ = fetch(url, {"user_id": self.guest_id}, token=self.organizer)
+        return status, headers["traceresponse"].split("-")[1]
+
+    def locked(self, seconds: float) -> threading.Thread:
+        """Holds SQLite's write lock for a while, as a backup or a stuck process would; started when this returns."""
+        held = threading.Event()
+
+        def hold() -> None:
+            connection = sqlite3.connect(self.database, isolation_level=None, timeout=20)
+            connection.execute("BEGIN IMMEDIATE")
+            held.set()
+            time.sleep(seconds)
+            connection.execute("ROLLBACK")
+            connection.close()
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        assert held.wait(20), "the lock was not had"
+        return thread
+
+    def work(self, number: int) -> None:
+        """One request of a mix."""
+        kind = number % 10
+        if kind == 0:
+            self.create(f"Event {number}")
+        elif kind == 1:
+            self.invite()
+        elif kind == 2:
+            fetch(f"{self.api}/notifications/", token=self.guest)
+        elif kind == 3:
+            fetch(f"{self.api}/events/00000000-0000-7000-8000-000000000000", token=self.guest)
+        elif kind == 4:
+            fetch(f"{self.api}/users/me")
+        elif kind in (5, 6) and self.events:
+            fetch(f"{self.api}/events/{self.events[number % len(self.events)]}", token=self.guest)
+        else:
+            fetch(f"{self.api}/events/?limit=20", token=self.guest)
+
+
+class Load:
+    """A few requests a second until it is stopped."""
+
+    def __init__(self, service: Service, per_second: float) -> None:
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._run, args=(service, per_second))
+        self.thread.start()
+
+    def _run(self, service: Service, per_second: float) -> None:
+        number = 0
+        while not self.stopping.wait(1 / per_second):
+            service.work(number)
+            number += 1
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.thread.join()
