@@ -160,7 +160,9 @@ fn filled_to_the_brim_with_the_largest_records_it_stays_below_its_bound() {
             }
         }
     };
-    [Why::Failed, Why::Slow, Why::Slowest, Why::Sampled].map(fill);
+    for why in [Why::Failed, Why::Slow, Why::Slowest, Why::Sampled] {
+        fill(why);
+    }
     for cause in 0..200 {
         let recorded = largest(&Recording::start());
         let large = Record {

@@ -1,17 +1,25 @@
-"""`python3 -m tests.console check|previews PUBLIC OPS PID DATABASE LOG SCRATCH PORT`; `tests/console.sh` starts the service."""
+"""`python3 -m tests.console check|previews PUBLIC OPS PID DATABASE LOG SCRATCH PORT`.
+
+`tests/console.sh` starts the service and calls this.
+"""
 
 import json
 import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .chromium import Chromium
-from .prometheus import Prometheus
+from .prometheus import EVERY, Prometheus
 from .service import Load, Service, fetch
 
 SIZES = {"phone": (375, 812), "desk": (1280, 900)}
+DRAWN = (
+    "document.querySelectorAll('#signals .chart polyline').length >= 4"
+    " && !!document.querySelector('#list .item') && !!document.querySelector('#detail .trace')"
+)
 REQUESTS = "http_server_request_duration_seconds"
 PREVIEWS = Path("docs/previews")
 MAX_PREVIEW_BYTES = 200_000
@@ -39,13 +47,15 @@ def next_snapshot(service: Service) -> dict:
 
 def disturb(service: Service) -> tuple[str, str]:
     """One slow and one failing request, by a lock that another process holds; gives their trace ids."""
-    lock = service.locked(0.8)
-    status, slow = service.invite()
-    lock.join()
-    assert status == 201, status
-    lock = service.locked(4)
-    status, failed = service.create()
-    lock.join()
+    with ThreadPoolExecutor(1) as pool:
+        with service.locked():
+            invited = pool.submit(service.invite)
+            # What is shown is to be well above the objective and below the service's patience of a second.
+            time.sleep(0.7)
+        status, slow = invited.result()
+        assert status == 201, status
+    with service.locked():
+        status, failed = service.create()
     assert status == 503, status
     return slow, failed
 
@@ -57,23 +67,32 @@ def agrees_under_load(service: Service, prometheus: Prometheus) -> None:
         "2xx": f'sum({REQUESTS}_count{{http_response_status_code=~"2.."}})',
         "4xx": f'sum({REQUESTS}_count{{http_response_status_code=~"4.."}})',
     }
-    for _ in range(3):
+    compared = 0
+    for _ in range(10):
         page = next_snapshot(service)
         at = page["at_ms"] / 1e3
-        time.sleep(max(0.0, at + 2.5 - time.time()))
+        time.sleep(max(0.0, at + 2 * EVERY - time.time()))
         told = {"requests": page["totals"]["requests"]} | page["totals"]["by_class"]
-        for name, query in queries.items():
-            before, after = prometheus.value(query, at), prometheus.value(query, at + 2.2)
-            assert before is not None and after is not None
+        pairs = {
+            name: [prometheus.value(query, when) for when in (at, at + 2 * EVERY)] for name, query in queries.items()
+        }
+        if any(value is None for pair in pairs.values() for value in pair):
+            continue  # a scrape was too slow for Prometheus, which then knows nothing
+        for name, (before, after) in pairs.items():
             assert before <= told[name] <= after, (name, before, told[name], after)
-            assert after - before < 60, "the comparison would say nothing"
+            assert after - before < 150, "the comparison would say nothing"
+        compared += 1
+        if compared == 3:
+            return
+    raise AssertionError(f"only {compared} samples of 10 could be compared")
 
 
 def agrees_at_rest(service: Service, prometheus: Prometheus) -> dict:
     """With nothing under way every figure is the same on both sides; gives the console's."""
-    time.sleep(1.5)
+    # The outbox's gauges are set every 5 s.
+    time.sleep(6)
     page = next_snapshot(service)
-    time.sleep(1.5)
+    time.sleep(2 * EVERY)
     totals = page["totals"]
 
     def same(told: float | None, query: str, tolerance: float = 0.0) -> None:
@@ -84,18 +103,21 @@ def agrees_at_rest(service: Service, prometheus: Prometheus) -> dict:
     same(totals["requests"], f"sum({REQUESTS}_count)")
     for name in ("2xx", "4xx", "5xx"):
         same(totals["by_class"][name], f'sum({REQUESTS}_count{{http_response_status_code=~"{name[0]}.."}})')
-    for bound, count in zip(totals["latency_bounds_seconds"], totals["latency_buckets"]):
+    for bound, count in zip(totals["latency_bounds_seconds"], totals["latency_buckets"], strict=False):
         same(count, f'sum({REQUESTS}_bucket{{le=~"{bound:g}|{bound}"}})')
     slos = {slo["name"]: slo["since_start"] for slo in page["slos"]}
-    bad, reads, writes = 'http_response_status_code!~"5.."', 'http_request_method=~"GET|HEAD"', 'http_request_method=~"POST|PUT|PATCH|DELETE"'
+    good = 'http_response_status_code!~"5.."'
+    reads = good + ',http_request_method=~"GET|HEAD"'
+    writes = good + ',http_request_method=~"POST|PUT|PATCH|DELETE"'
+    lag = "outbox_delivery_lag_seconds"
     for name, query in {
-        "api-availability": (f"sum({REQUESTS}_count{{{bad}}})", f"sum({REQUESTS}_count)"),
-        "api-read-latency": (f'sum({REQUESTS}_bucket{{{bad},{reads},le="0.25"}})', f"sum({REQUESTS}_count{{{bad},{reads}}})"),
-        "api-write-latency": (f'sum({REQUESTS}_bucket{{{bad},{writes},le="0.5"}})', f"sum({REQUESTS}_count{{{bad},{writes}}})"),
-        "delivery-freshness": ('sum(outbox_delivery_lag_seconds_bucket{le="29.5"})', "sum(outbox_delivery_lag_seconds_count)"),
+        "api-availability": (f"{REQUESTS}_count{{{good}}}", f"{REQUESTS}_count"),
+        "api-read-latency": (f'{REQUESTS}_bucket{{{reads},le="0.25"}}', f"{REQUESTS}_count{{{reads}}}"),
+        "api-write-latency": (f'{REQUESTS}_bucket{{{writes},le="0.5"}}', f"{REQUESTS}_count{{{writes}}}"),
+        "delivery-freshness": (f'{lag}_bucket{{le="29.5"}}', f"{lag}_count"),
     }.items():
-        same(slos[name]["good"], query[0])
-        same(slos[name]["total"], query[1])
+        same(slos[name]["good"], f"sum({query[0]})")
+        same(slos[name]["total"], f"sum({query[1]})")
     inbox = page["outbox"][0]
     same(inbox["outcomes"]["delivered"], 'sum(outbox_deliveries_total{outcome="delivered"})')
     same(inbox["pending"], "sum(outbox_pending)")
@@ -121,7 +143,9 @@ def shows(page: Chromium, trace: str, wanted: list[str], log: Path) -> None:
         assert word in text, f"{word!r} is not in {text}"
     logged = [json.loads(line) for line in log.read_text().splitlines() if trace in line]
     assert logged, "the log does not know the trace"
-    shown = page.run("[...document.querySelector('#detail .trace').querySelectorAll('.said > b')].map((one) => one.textContent)")
+    shown = page.run(
+        "[...document.querySelector('#detail .trace').querySelectorAll('.said > b')].map((one) => one.textContent)"
+    )
     assert shown == [line["message"] for line in logged if line["trace_id"] == trace], (shown, logged)
     assert logged[-1]["request_id"] in text
 
@@ -133,12 +157,15 @@ def looks_right(page: Chromium, url: str) -> None:
             page.look(*size, scheme)
             page.go(url)
             page.wait_for("document.querySelectorAll('#signals .chart polyline').length >= 4")
-            page.wait_for("document.querySelectorAll('#list .item').length > 0 && document.querySelector('#detail .trace')")
+            page.wait_for(
+                "document.querySelectorAll('#list .item').length > 0 && !!document.querySelector('#detail .trace')"
+            )
             wide = page.run("document.documentElement.scrollWidth")
             assert wide <= size[0], f"{name}: {wide} px wide"
             cut = page.run(
-                "[...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1"
-                " && !one.closest('.scroll, svg')).map((one) => one.outerHTML.slice(0, 120))"
+                "[...document.querySelectorAll('main *')]"
+                ".filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.scroll, svg'))"
+                ".map((one) => one.outerHTML.slice(0, 120))"
             )
             assert not cut, f"{name}: beyond the edge: {cut}"
             grounds.add(page.run("getComputedStyle(document.body).backgroundColor"))
@@ -147,14 +174,20 @@ def looks_right(page: Chromium, url: str) -> None:
 
 def shows_the_figures(page: Chromium, told: dict) -> None:
     """What is written on the page is what the document says."""
-    page.wait_for(f"document.querySelector('#slos').textContent.replaceAll('\\u202f', '').includes('bad of {told['totals']['requests']}')")
-    delivered = told["outbox"][0]["outcomes"]["delivered"]
-    assert f"delivered{delivered} since start" in str(page.run("document.querySelector('#outbox').textContent.replaceAll('\\u202f', '')"))
-    rows = page.run("[...document.querySelectorAll('#routes tbody tr')].map((one) => one.cells[1].textContent.replaceAll('\\u202f', ''))")
-    assert rows == [str(row["count"]) for row in told["routes"]["rows"][:10]], rows
-    assert page.run("document.querySelector('#verdict').textContent").endswith("ready")
-    assert "database" in str(page.run("document.querySelector('#readiness').textContent"))
-    assert told["about"]["version"] in str(page.run("document.querySelector('#build').textContent"))
+
+    def text(selector: str) -> str:
+        # Thousands are set apart by a narrow space.
+        return str(page.run(f"document.querySelector('{selector}').textContent")).replace("\u202f", "")
+
+    page.wait_for("document.querySelectorAll('#slos .slo').length === 4")
+    assert f"bad of {told['totals']['requests']}" in text("#slos"), text("#slos")
+    assert f"delivered{told['outbox'][0]['outcomes']['delivered']} since start" in text("#outbox"), text("#outbox")
+    cells = page.run("[...document.querySelectorAll('#routes tbody tr')].map((one) => one.cells[1].textContent)")
+    assert isinstance(cells, list)
+    assert [cell.replace("\u202f", "") for cell in cells] == [str(row["count"]) for row in told["routes"]["rows"][:10]]
+    assert "ready" in text("#verdict") and "not ready" not in text("#verdict")
+    assert "database" in text("#readiness")
+    assert told["about"]["version"] in text("#build")
 
 
 def works_by_keyboard(page: Chromium) -> None:
@@ -173,7 +206,7 @@ def works_by_keyboard(page: Chromium) -> None:
 def says_when_nobody_answers(page: Chromium, pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)
     try:
-        page.wait_for("!document.querySelector('#alarm').hidden", 20)
+        page.wait_for("document.body.classList.contains('stale')", 20)
         said = str(page.run("document.querySelector('#alarm').textContent"))
         assert said.startswith("Service not answering since "), said
         page.listen(6)
@@ -181,7 +214,7 @@ def says_when_nobody_answers(page: Chromium, pid: int) -> None:
         assert page.run("document.querySelectorAll('#routes tbody tr').length") > 0, "the last figures stay"
     finally:
         os.kill(pid, signal.SIGCONT)
-    page.wait_for("!document.querySelector('#alarm').textContent.startsWith('Service not') || document.querySelector('#alarm').hidden", 20)
+    page.wait_for("!document.body.classList.contains('stale')", 20)
 
 
 def check(service: Service, pid: int, log: Path, scratch: Path, port: int) -> None:
@@ -230,9 +263,9 @@ def previews(service: Service) -> None:
             ):
                 page.look(*size, scheme)
                 page.go(f"{service.ops}/")
-                page.wait_for("document.querySelectorAll('#signals .chart polyline').length >= 4 && document.querySelector('#detail .trace')")
+                page.wait_for(DRAWN)
                 page.run("document.querySelector('[data-filter=slow]').click()")
-                page.wait_for("document.querySelector('#list .item')")
+                page.wait_for("!!document.querySelector('#list .item')")
                 page.run("document.querySelector('#list .item').click()")
                 page.listen(1)
                 page.run("scrollTo(0, 0)")

@@ -4,9 +4,11 @@ import base64
 import json
 import os
 import select
+import struct
 import subprocess
 import tempfile
 import time
+import zlib
 from pathlib import Path
 
 FLAGS = [
@@ -22,6 +24,35 @@ FLAGS = [
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 ]
+
+
+# Brings a picture down to its 256 most frequent colours: a page has few, and the edges of letters do the rest.
+INDEXED = """async (text) => {
+  const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+  const image = await createImageBitmap(new Blob([bytes]));
+  const canvas = new OffscreenCanvas(image.width, image.height).getContext("2d");
+  canvas.drawImage(image, 0, 0);
+  const { data } = canvas.getImageData(0, 0, image.width, image.height);
+  const counts = new Map();
+  const key = (at) => (data[at] << 16) | (data[at + 1] << 8) | data[at + 2];
+  for (let at = 0; at < data.length; at += 4) counts.set(key(at), (counts.get(key(at)) ?? 0) + 1);
+  const palette = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 256).map(([colour]) => colour);
+  const channels = (colour) => [colour >> 16, (colour >> 8) & 255, colour & 255];
+  const nearest = new Map(palette.map((colour, index) => [colour, index]));
+  const find = (colour) => {
+    let [best, least] = [0, Infinity];
+    palette.forEach((other, index) => {
+      const [a, b] = [channels(colour), channels(other)];
+      const distance = a.reduce((sum, value, at) => sum + (value - b[at]) ** 2, 0);
+      if (distance < least) [best, least] = [index, distance];
+    });
+    nearest.set(colour, best);
+    return best;
+  };
+  let pixels = "";
+  for (let at = 0; at < data.length; at += 4) pixels += String.fromCharCode(nearest.get(key(at)) ?? find(key(at)));
+  return { width: image.width, palette: palette.flatMap(channels), pixels: btoa(pixels) };
+}"""
 
 
 class Chromium:
@@ -113,7 +144,9 @@ class Chromium:
 
     def look(self, width: int, height: int, scheme: str) -> None:
         """The size of the window in CSS pixels, and `light` or `dark`."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def go(self, url: str) -> None:
@@ -147,9 +180,25 @@ class Chromium:
         self.call("Input.dispatchKeyEvent", type="keyUp", **event)
 
     def picture(self, path: Path, height: int | None = None) -> None:
-        """Writes the page, from its top to `height` or to its end, as a PNG."""
+        """Writes the page, from its top to `height` or to its end, as a PNG of at most 256 colours."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], height or 1e9), "scale": 1}
         shot = self.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
+        drawn = self.run(f"({INDEXED})({json.dumps(shot['data'])})")
+        assert isinstance(drawn, dict)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(base64.b64decode(shot["data"]))
+        path.write_bytes(png(drawn["width"], bytes(drawn["palette"]), base64.b64decode(drawn["pixels"])))
+
+
+def png(width: int, palette: bytes, pixels: bytes) -> bytes:
+    """A PNG with a palette (PNG Specification, third edition)."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    rows = b"".join(b"\0" + pixels[at : at + width] for at in range(0, len(pixels), width))
+    header = struct.pack(">IIBBBBB", width, len(pixels) // width, 8, 3, 0, 0, 0)
+    parts = (
+        chunk(b"IHDR", header) + chunk(b"PLTE", palette) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+    )
+    return b"\x89PNG\r\n\x1a\n" + parts

@@ -8,14 +8,17 @@ from pathlib import Path
 
 from .service import fetch
 
+# Seconds from one scrape to the next.
+EVERY = 2
+
 
 class Prometheus:
-    """Scrapes the ops listener each second; leaving the `with` block ends it."""
+    """Scrapes the ops listener every two seconds; leaving the `with` block ends it."""
 
     def __init__(self, folder: Path, port: int, target: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
         configuration = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "global": {"scrape_interval": f"{EVERY}s", "scrape_timeout": f"{EVERY}s"},
             "scrape_configs": [{"job_name": "convoke", "static_configs": [{"targets": [target]}]}],
         }
         self.file = folder / "prometheus.yaml"
@@ -40,7 +43,7 @@ class Prometheus:
             try:
                 if self.value("up") == 1:
                     return self
-            except OSError:
+            except (OSError, ValueError):  # not listening yet, or "Service Unavailable"
                 pass
             if time.monotonic() > deadline:
                 self.__exit__()

@@ -1,11 +1,12 @@
 """What the console is shown: a service with a database, a small load, and a disturbance that is real."""
 
+import contextlib
 import json
 import sqlite3
 import threading
-import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 PASSWORD = "correct horse battery"
@@ -62,22 +63,16 @@ class Service:
         status, headers, _ = fetch(url, {"user_id": self.guest_id}, token=self.organizer)
         return status, headers["traceresponse"].split("-")[1]
 
-    def locked(self, seconds: float) -> threading.Thread:
-        """Holds SQLite's write lock for a while, as a backup or a stuck process would; started when this returns."""
-        held = threading.Event()
-
-        def hold() -> None:
-            connection = sqlite3.connect(self.database, isolation_level=None, timeout=20)
-            connection.execute("BEGIN IMMEDIATE")
-            held.set()
-            time.sleep(seconds)
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds SQLite's write lock, as a backup or a stuck process would."""
+        connection = sqlite3.connect(self.database, isolation_level=None, timeout=20, check_same_thread=False)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
             connection.execute("ROLLBACK")
             connection.close()
-
-        thread = threading.Thread(target=hold)
-        thread.start()
-        assert held.wait(20), "the lock was not had"
-        return thread
 
     def work(self, number: int) -> None:
         """One request of a mix."""

@@ -119,7 +119,7 @@ fn a_request_is_found_by_trace_with_the_deliveries_that_it_caused() {
 
 #[tokio::test]
 async fn the_page_is_strict_revalidated_and_loads_only_what_is_served() {
-    let routes: Router<()> = Router::new().merge(assets_only());
+    let routes: Router<()> = Router::new().merge(whole());
     let get = |path: &str, tag: Option<&str>| {
         let mut request = Request::get(path);
         if let Some(tag) = tag {
@@ -156,10 +156,10 @@ async fn the_page_is_strict_revalidated_and_loads_only_what_is_served() {
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
 }
 
-fn assets_only() -> Router<()> {
+fn whole() -> Router<()> {
     let (_, handle) = reload::Layer::new(parse_filter("info").unwrap());
     let console = console();
-    assets::routes().with_state(OpsState {
+    routes().with_state(OpsState {
         exposition: crate::telemetry::Exposition::start().unwrap(),
         log_control: LogControl::new("info".to_owned(), handle),
         readiness: Arc::new(|| Box::pin(async { Vec::new() })),

@@ -118,13 +118,12 @@ fn detail(record: &Record) -> Value {
 }
 
 fn line(line: &Line) -> Value {
-    // Written by the log's own formatter, so it is JSON; the text is shown should it ever not be.
-    let fields: Result<Value, _> = serde_json::from_str(&format!("{{{}}}", line.members));
     json!({
         "at_us": line.at_us,
         "level": line.level,
         "target": line.target,
-        "fields": fields.unwrap_or_else(|_| json!({"message": line.members.as_ref()})),
+        // As text, which keeps the fields in the order in which they were logged.
+        "json": format!("{{{}}}", line.members),
     })
 }
 

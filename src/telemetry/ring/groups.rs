@@ -17,48 +17,48 @@ struct Group {
 
 #[derive(Debug)]
 pub(super) struct Groups {
-    groups: HashMap<Key, Group>,
-    max_groups: usize,
-    per_group: usize,
+    by_key: HashMap<Key, Group>,
+    most: usize,
+    of_each: usize,
     every: Duration,
 }
 
 impl Groups {
     /// Takes one record a group at most `every` so often: a flood must not cost what it would to keep all of it.
-    pub(super) fn new(max_groups: usize, per_group: usize, every: Duration) -> Self {
+    pub(super) fn new(most: usize, of_each: usize, every: Duration) -> Self {
         Self {
-            groups: HashMap::new(),
-            max_groups,
-            per_group,
+            by_key: HashMap::new(),
+            most,
+            of_each,
             every,
         }
     }
 
     pub(super) fn is_due(&self, key: &Key, now: Instant) -> bool {
-        let group = self.groups.get(key);
+        let group = self.by_key.get(key);
         group.is_none_or(|group| now.saturating_duration_since(group.fed) >= self.every)
     }
 
     /// Adds a record; its group's oldest makes room for it, or else the group that was fed the longest ago.
     pub(super) fn put(&mut self, key: Key, record: Arc<Record>, now: Instant) {
-        if !self.groups.contains_key(&key) && self.groups.len() >= self.max_groups {
-            let oldest = self.groups.iter().min_by_key(|(_, group)| group.fed);
+        if !self.by_key.contains_key(&key) && self.by_key.len() >= self.most {
+            let oldest = self.by_key.iter().min_by_key(|(_, group)| group.fed);
             if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                self.groups.remove(&oldest);
+                self.by_key.remove(&oldest);
             }
         }
-        let group = self.groups.entry(key).or_insert_with(|| Group {
+        let group = self.by_key.entry(key).or_insert_with(|| Group {
             fed: now,
-            records: VecDeque::with_capacity(self.per_group),
+            records: VecDeque::with_capacity(self.of_each),
         });
         group.fed = now;
-        if group.records.len() >= self.per_group {
+        if group.records.len() >= self.of_each {
             group.records.pop_front();
         }
         group.records.push_back(record);
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = &Arc<Record>> {
-        self.groups.values().flat_map(|group| &group.records)
+        self.by_key.values().flat_map(|group| &group.records)
     }
 }

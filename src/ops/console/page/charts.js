@@ -78,21 +78,23 @@ export class Chart {
         svg("line", { class: share ? "grid" : "axis", x1: LEFT, x2: width - RIGHT, y1: y(top * share), y2: y(top * share) }),
         svg("text", { class: "tick", x: LEFT - 6, y: y(top * share) + 4, "text-anchor": "end" }, format(top * share)));
     }
-    for (const minutes of [15, 10, 5, 0]) {
-      const at = x(end - minutes * 60e3);
-      picture.append(svg("text", { class: "tick", x: at, y: HEIGHT - 5, "text-anchor": minutes === 15 ? "start" : minutes ? "middle" : "end" }, minutes ? `−${minutes} min` : "now"));
+    const minutes = window / 60e3;
+    for (const share of width < 240 ? [1, 0] : [1, 0.5, 0]) {
+      const at = x(end - share * window);
+      const anchor = share === 1 ? "start" : share ? "middle" : "end";
+      picture.append(svg("text", { class: "tick", x: at, y: HEIGHT - 5, "text-anchor": anchor }, share ? `−${minutes * share} min` : "now"));
     }
     if (started > end - window) {
       picture.append(
         svg("rect", { class: "before", x: LEFT, y: TOP, width: Math.max(0, x(started) - LEFT), height: floor - TOP }),
         svg("line", { class: "start", x1: x(started), x2: x(started), y1: TOP, y2: floor }));
-      const room = x(started) - LEFT > 150;
+      const room = x(started) - LEFT > 90;
       if (room) picture.append(svg("text", { class: "tick", x: x(started) - 5, y: TOP + 12, "text-anchor": "end" }, "process started"));
     }
     for (const mark of marks.filter((mark) => mark.at <= top)) {
       picture.append(
         svg("line", { class: "mark", x1: LEFT, x2: width - RIGHT, y1: y(mark.at), y2: y(mark.at) }),
-        svg("text", { class: "tick", x: LEFT + 4, y: y(mark.at) - 4 }, mark.text));
+        y(mark.at) > TOP + 12 && y(mark.at) < floor - 14 ? svg("text", { class: "tick", x: LEFT + 4, y: y(mark.at) - 4 }, mark.text) : "");
     }
     for (const line of shown) picture.append(...(stacked ? area(line, t, x, y, floor) : path(line, t, x, y)));
     const at = this.cursor === null ? null : Math.min(this.cursor, t.length - 1);
@@ -100,7 +102,7 @@ export class Chart {
     this.element.replaceChildren(picture);
     const index = at ?? t.length - 1;
     this.legend.replaceChildren(...lines.map((line) => h("li", {},
-      svg("svg", { class: "key", width: 18, height: 8, "aria-hidden": "true" }, svg("line", { class: `line ${line.kind}`, x1: 1, x2: 17, y1: 4, y2: 4 })),
+      svg("svg", { class: "key", width: 18, height: 8, "aria-hidden": "true" }, stacked ? svg("rect", { class: `area ${line.kind}`, x: 3, y: 0, width: 12, height: 8 }) : svg("line", { class: `line ${line.kind}`, x1: 1, x2: 17, y1: 4, y2: 4 })),
       h("span", {}, line.name), h("b", {}, format(line.values[index] ?? null)))));
     this.reading.textContent = at === null ? "" : `at ${clock(t[at])}`;
     const now = lines.map((line) => `${line.name} ${format(line.values[t.length - 1] ?? null)}`).join(", ");
@@ -122,9 +124,8 @@ function area(line, t, x, y, floor) {
   if (!t.length || !line.values.some((value) => value > 0)) return [];
   const up = t.map((time, at) => `${x(time).toFixed(1)},${y(line.top[at]).toFixed(1)}`);
   const down = t.map((time, at) => `${x(time).toFixed(1)},${(line.base ? y(line.base[at]) : floor).toFixed(1)}`).reverse();
-  return [
-    svg("polygon", { class: `area ${line.kind}`, points: [...up, ...down].join(" ") }),
-    svg("polyline", { class: `line ${line.kind}`, points: up.join(" ") })];
+  // No outline: where there is nothing of a kind, its line would still lie on top of the others.
+  return [svg("polygon", { class: `area ${line.kind}`, points: [...up, ...down].join(" ") })];
 }
 
 /** What is unknown is a gap, and a value alone between two gaps a dot. */

@@ -47,7 +47,10 @@ function make() {
 export function signals(page) {
   if (!cards) make();
   const { series, now } = page;
-  const time = { t: series.t_ms, end: page.at_ms, window: page.window_seconds * 1e3, started: page.started_ms };
+  const covered = (page.at_ms - page.started_ms) / 1e3;
+  // A process that has just started would be a sliver at the edge of a quarter of an hour.
+  const window = [120, 300, 600].find((shorter) => covered <= shorter) ?? page.window_seconds;
+  const time = { t: series.t_ms, end: page.at_ms, window: window * 1e3, started: page.started_ms };
   const sum = (names) => series.t_ms.map((_, index) => names.reduce((total, name) => total + series[name][index], 0));
   const all = sum(["rate_2xx", "rate_3xx", "rate_4xx", "rate_5xx"]);
   const rate = (value) => `${number(value)}/s`;
@@ -60,7 +63,7 @@ export function signals(page) {
 
   const failing = ratio(lately(series.rate_5xx), recent);
   const failed = failing === null ? state("idle", "no traffic") : failing > 0.0144 ? state("bad", "above the page's rate") : failing > 0 ? state("warn", "some fail") : state("ok", "none fail");
-  cards.errors.tell(percent(failing, 2), "of requests answered 5xx, last 30 s", failed);
+  cards.errors.tell(percent(failing, 2), "are 5xx, last 30 s", failed);
   cards.errors.chart.show({ ...time, format: rate, lines: [
     { name: "4xx refused", kind: "c4", values: series.rate_4xx }, { name: "5xx failed", kind: "c5", values: series.rate_5xx }] });
 
@@ -79,13 +82,12 @@ export function signals(page) {
   cards.saturation.tell(percent(most?.value ?? null, 0), most ? `${most.name}, the fullest` : "",
     !most ? null : most.value > 0.9 ? state("bad", "full") : most.value > 0.7 ? state("warn", "filling") : state("ok", "room"));
   cards.saturation.chart.show({ ...time, format: (value) => percent(value, 0), least: 1, most: 1, lines: uses });
-  const covered = (page.at_ms - page.started_ms) / 1e3;
   at("signals-note").textContent = covered < page.window_seconds
     ? `since the process started ${age(covered)} ago; a point every ${page.every_seconds} s`
     : `the last 15 minutes, a point every ${page.every_seconds} s`;
 }
 
-const STATES = { page: ["bad", "burns fast enough to page"], spent: ["warn", "budget since start is spent"], ok: ["ok", "within budget"], idle: ["idle", "no traffic yet"] };
+const STATES = { page: ["bad", "burns fast enough to page"], spent: ["warn", "spent its budget since start"], ok: ["ok", "within budget"], idle: ["idle", "no traffic yet"] };
 const windowName = (value) => (value >= 3600 ? `${value / 3600} h` : `${value / 60} min`);
 
 export function slos(page) {
@@ -100,11 +102,11 @@ export function slos(page) {
     const gauge = h("div", { class: `meter ${kind}`, role: "meter", "aria-label": "Budget left", "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": Math.round(width) }, h("span"));
     gauge.firstChild.style.width = `${width}%`;
     return h("article", { class: "card slo" },
-      h("header", {}, h("h3", {}, slo.title), state(...STATES[slo.state])),
+      h("h3", {}, slo.title), h("p", {}, state(...STATES[slo.state])),
       h("p", { class: "figure" }, h("span", { class: "value" }, good_ratio === null ? "–" : percent(Math.floor(good_ratio * 1e5) / 1e5, digits)), " ",
         h("span", { class: "unit" }, `of ${percent(slo.target, slo.target >= 0.999 ? 1 : 0)} promised`)),
       gauge,
-      h("p", { class: "note" }, left === null ? "nothing to judge yet" : `${percent(left, 0)} of the budget left · ${count(total - good)} bad of ${count(total)}`),
+      h("p", { class: "note" }, left === null ? "nothing to judge yet" : `${left < 0 ? `overspent by ${percent(-left, 0)}` : `${percent(left, 0)} of the budget left`} · ${count(total - good)} bad of ${count(total)}`),
       burns(slo));
   }));
 }

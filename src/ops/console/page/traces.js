@@ -149,11 +149,16 @@ function waterfall(record) {
   record.steps_dropped ? h("p", { class: "note" }, `and ${count(record.steps_dropped)} more steps`) : null);
 }
 
+/** Written by the log's own formatter; should it ever not be JSON, the text itself is shown. */
+function parsed(text) {
+  try { return JSON.parse(text); } catch { return { message: text }; }
+}
+
 function lines(record) {
   const dropped = record.lines_dropped ? h("p", { class: "note" }, `and ${count(record.lines_dropped)} more lines, in the log`) : null;
   if (!record.lines.length) return h("div", {}, h("p", { class: "note" }, "It logged nothing under the present filter."), dropped);
   return h("div", {}, h("h4", {}, "Log lines"), h("ol", { class: "log" }, record.lines.map((line) => {
-    const { message, ...fields } = line.fields;
+    const { message, ...fields } = parsed(line.json);
     return h("li", {}, h("span", { class: "n" }, `+${seconds(line.at_us / 1e6)}`), h("span", { class: `level ${line.level.toLowerCase()}` }, line.level),
       h("span", { class: "said" }, h("b", {}, message), " ", h("small", {}, line.target), h("span", { class: "fields" },
         Object.entries(fields).filter(([, value]) => value !== null).map(([name, value]) => h("span", {}, h("i", {}, name), "=", String(value))))));
