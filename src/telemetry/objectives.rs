@@ -41,7 +41,7 @@ pub const WRITE_LATENCY: Objective = Objective {
 /// Notifications attempted in time.
 pub const FRESHNESS: Objective = Objective {
     name: "delivery-freshness",
-    title: "Notifications attempted within 30 s",
+    title: "Notifications within 30 s",
     target: 0.99,
 };
 

@@ -47,15 +47,16 @@ def next_snapshot(service: Service) -> dict:
 
 def disturb(service: Service) -> tuple[str, str]:
     """One slow and one failing request, by a lock that another process holds; gives their trace ids."""
+    _, _, event = service.create("With a guest")
     with ThreadPoolExecutor(1) as pool:
         with service.locked():
-            invited = pool.submit(service.invite)
+            invited = pool.submit(service.invite, event)
             # What is shown is to be well above the objective and below the service's patience of a second.
             time.sleep(0.7)
         status, slow = invited.result()
         assert status == 201, status
     with service.locked():
-        status, failed = service.create()
+        status, failed, _ = service.create()
     assert status == 503, status
     return slow, failed
 
@@ -237,6 +238,9 @@ def check(service: Service, pid: int, log: Path, scratch: Path, port: int) -> No
         page.look(*SIZES["desk"], "light")
         page.go(f"{service.ops}/")
         shows_the_figures(page, told)
+        for trace, why in ((slow, "slow"), (failed, "failed")):
+            _, _, text = fetch(f"{service.ops}/console/traces/{trace}")
+            assert json.loads(text)["record"]["why"] == why, text
         shows(page, failed, ["503", "database_unavailable", "the database is unavailable", "refused"], log)
         shows(page, slow, ["201", "connection", "COMMIT", "deliver"], log)
         step("a failing and a slow request are shown with waterfall, log lines and the delivery")
@@ -253,7 +257,7 @@ def previews(service: Service) -> None:
     load = Load(service, 9)
     try:
         time.sleep(75)
-        disturb(service)
+        slow, _ = disturb(service)
         time.sleep(60)
         with Chromium() as page:
             for name, size, scheme, height in (
@@ -262,11 +266,11 @@ def previews(service: Service) -> None:
                 ("console-phone", (375, 812), "light", 1900),
             ):
                 page.look(*size, scheme)
-                page.go(f"{service.ops}/")
+                page.go("about:blank")
+                page.go(f"{service.ops}/#trace={slow}")
                 page.wait_for(DRAWN)
                 page.run("document.querySelector('[data-filter=slow]').click()")
-                page.wait_for("!!document.querySelector('#list .item')")
-                page.run("document.querySelector('#list .item').click()")
+                page.wait_for(f"document.querySelector('#detail').innerText.includes('{slow}')")
                 page.listen(1)
                 page.run("scrollTo(0, 0)")
                 path = PREVIEWS / f"{name}.png"

@@ -44,22 +44,22 @@ class Service:
         assert status == 200, text
         return json.loads(text)["access_token"], identity
 
-    def create(self, title: str = "Harbour meeting") -> tuple[int, str]:
-        """Makes an event; gives the status and the trace id."""
+    def create(self, title: str = "Harbour meeting") -> tuple[int, str, str]:
+        """Makes an event; gives the status, the trace id, and the event's id if there is one."""
         body = {
             "title": title,
             "start": {"date_time": "2031-03-04T18:00:00", "time_zone": "Europe/Berlin"},
             "end": {"date_time": "2031-03-04T20:00:00", "time_zone": "Europe/Berlin"},
         }
         status, headers, text = fetch(f"{self.api}/events/", body, token=self.organizer)
-        if status == 201:
-            self.events.append(json.loads(text)["id"])
-        return status, headers["traceresponse"].split("-")[1]
+        event = json.loads(text).get("id", "")
+        if event:
+            self.events.append(event)
+        return status, headers["traceresponse"].split("-")[1], event
 
-    def invite(self) -> tuple[int, str]:
-        """Invites the guest to a new event, which causes a delivery; gives the status and the trace id."""
-        self.create("With a guest")
-        url = f"{self.api}/events/{self.events[-1]}/participants/"
+    def invite(self, event: str) -> tuple[int, str]:
+        """Invites the guest, which causes a delivery; gives the status and the trace id."""
+        url = f"{self.api}/events/{event}/participants/"
         status, headers, _ = fetch(url, {"user_id": self.guest_id}, token=self.organizer)
         return status, headers["traceresponse"].split("-")[1]
 
@@ -80,7 +80,7 @@ class Service:
         if kind == 0:
             self.create(f"Event {number}")
         elif kind == 1:
-            self.invite()
+            self.invite(self.create("With a guest")[2])
         elif kind == 2:
             fetch(f"{self.api}/notifications/", token=self.guest)
         elif kind == 3:

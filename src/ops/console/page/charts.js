@@ -5,6 +5,9 @@ import { clock, h, svg } from "./format.js";
 const HEIGHT = 132;
 const [TOP, RIGHT, BOTTOM, LEFT] = [8, 6, 20, 46];
 
+/** What stands at the axis: round numbers, so no digits after the point that say nothing. */
+const brief = (text) => text.replace(/(\.\d*?)0+(?!\d)/, "$1").replace(/\.(?!\d)/, "");
+
 /** The next round number: the scale must not tremble with each sample. */
 function ceiling(value) {
   if (!(value > 0)) return 1;
@@ -14,7 +17,7 @@ function ceiling(value) {
 
 /**
  * A chart that is made once and told each new snapshot.
- * lines: [{name, values, kind}]; options: {format, stacked, least, marks: [{at, text}], most}.
+ * lines: [{name, values, kind}]; options: {format, stacked, least, most, marks: [{at, text}], decades: [from, to]}.
  */
 export class Chart {
   constructor(label) {
@@ -64,20 +67,21 @@ export class Chart {
 
   draw() {
     if (!this.data) return;
-    const { t, lines, format, end, window, stacked = false, least = 0, most = Infinity, marks = [], started } = this.data;
+    const { t, lines, format, end, window, stacked = false, decades, least = 0, most = Infinity, marks = [], started } = this.data;
     const width = Math.max(this.element.clientWidth, 200);
     const shown = stacked ? stack(lines) : lines.map((line) => ({ ...line, base: null, top: line.values }));
     const highest = Math.max(least, ...shown.flatMap((line) => line.top.map((value) => value ?? 0)), ...marks.map((mark) => mark.always ? mark.at : 0));
-    const top = Math.min(ceiling(highest), most);
+    const top = decades ? decades[1] : Math.min(ceiling(highest), most);
     const x = (time) => LEFT + ((time - (end - window)) / window) * (width - LEFT - RIGHT);
-    const y = (value) => TOP + (1 - Math.min(value, top) / top) * (HEIGHT - TOP - BOTTOM);
+    const up = decades ? (value) => Math.log(value / decades[0]) / Math.log(decades[1] / decades[0]) : (value) => value / top;
+    const y = (value) => TOP + (1 - Math.min(Math.max(up(value), 0), 1)) * (HEIGHT - TOP - BOTTOM);
     const floor = HEIGHT - BOTTOM;
     const picture = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, "aria-hidden": "true" });
-    for (const share of [0, 0.5, 1]) {
-      picture.append(
-        svg("line", { class: share ? "grid" : "axis", x1: LEFT, x2: width - RIGHT, y1: y(top * share), y2: y(top * share) }),
-        svg("text", { class: "tick", x: LEFT - 6, y: y(top * share) + 4, "text-anchor": "end" }, format(top * share)));
-    }
+    const ticks = decades ? [] : [0, top / 2, top];
+    for (let tick = decades?.[0]; tick <= top * 1.001; tick *= 10) ticks.push(tick);
+    ticks.forEach((tick, index) => picture.append(
+      svg("line", { class: index ? "grid" : "axis", x1: LEFT, x2: width - RIGHT, y1: y(tick), y2: y(tick) }),
+      svg("text", { class: "tick", x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, brief(format(tick)))));
     const minutes = window / 60e3;
     for (const share of width < 240 ? [1, 0] : [1, 0.5, 0]) {
       const at = x(end - share * window);

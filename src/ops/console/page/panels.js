@@ -69,7 +69,7 @@ export function signals(page) {
 
   const p99 = last(series.p99.filter((value) => value !== null).slice(-6));
   cards.latency.tell(seconds(p99), "p99, latest with traffic", p99 === null ? state("idle", "no traffic") : p99 > 0.5 ? state("bad", "over 500 ms") : p99 > 0.25 ? state("warn", "over 250 ms") : state("ok", "within 250 ms"));
-  cards.latency.chart.show({ ...time, format: seconds, marks: [{ at: 0.25, text: "250 ms, objective of reads" }], lines: [
+  cards.latency.chart.show({ ...time, format: seconds, decades: [0.001, 10], marks: [{ at: 0.25, text: "250 ms" }], lines: [
     { name: "p50", kind: "p50", values: series.p50 }, { name: "p95", kind: "p95", values: series.p95 }, { name: "p99", kind: "p99", values: series.p99 }] });
 
   const share = (values, most) => values.map((value) => (value === null ? null : ratio(value, most)));
