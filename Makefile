@@ -43,7 +43,8 @@ observe: ## Convoke, Prometheus with the rules, Alertmanager and a load on this 
 	cargo build --locked
 	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/debug/convoke $(KIT) observe
 
-previews: ## Draw each dashboard from a real Prometheus after a real load, into docs/previews/
+previews: ## Draw each dashboard and the console after a real load, into docs/previews/
 	tests/install.sh
 	cargo build --locked
+	tests/console.sh previews
 	$(KIT) previews

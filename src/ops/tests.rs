@@ -17,9 +17,23 @@ struct Ops {
 
 fn ops(database: CheckStatus) -> Ops {
     let (layer, handle) = reload::Layer::new(parse_filter("info").unwrap());
+    let version = VersionInfo {
+        version: "1.2.3",
+        revision: "abc",
+        rust_version: "1.95",
+    };
+    let about = About {
+        version: version.clone(),
+        environment: "development",
+        instance: "i".to_owned(),
+        settings: Vec::new(),
+        max_in_flight: 512,
+    };
+    let log_control = LogControl::new("info".to_owned(), handle);
     let state = OpsState {
         exposition: Exposition::start().unwrap(),
-        log_control: LogControl::new("info".to_owned(), handle),
+        console: Console::new(about, log_control.clone()),
+        log_control,
         readiness: Arc::new(move || {
             Box::pin(async move {
                 vec![CheckReport {
@@ -30,11 +44,7 @@ fn ops(database: CheckStatus) -> Ops {
                 }]
             })
         }),
-        version: VersionInfo {
-            version: "1.2.3",
-            revision: "abc",
-            rust_version: "1.95",
-        },
+        version,
     };
     Ops {
         router: router(state),
@@ -135,6 +145,8 @@ async fn head_works_an_unknown_path_is_404_and_a_wrong_method_405() {
         "/readyz",
         "/version",
         "/log-level",
+        "/console/snapshot",
+        "/console/traces",
     ] {
         let (status, _, text) = ops.send("HEAD", path, "").await;
         assert_eq!((status, text.as_str()), (StatusCode::OK, ""), "{path}");

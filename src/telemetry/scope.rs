@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::recording::Recording;
+
 tokio::task_local! {
     static CURRENT: Arc<RequestScope>;
 }
@@ -22,6 +24,8 @@ pub struct RequestScope {
     pub span_id: String,
     /// Whether the request's spans are recorded and exported.
     pub sampled: bool,
+    /// Its steps and log lines.
+    pub recording: Recording,
     database_nanos: AtomicU64,
     database_queries: AtomicU32,
     principal: OnceLock<&'static str>,
@@ -44,6 +48,7 @@ impl RequestScope {
             trace_id,
             span_id,
             sampled,
+            recording: Recording::start(),
             database_nanos: AtomicU64::new(0),
             database_queries: AtomicU32::new(0),
             principal: OnceLock::new(),

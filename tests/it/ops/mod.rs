@@ -1,6 +1,7 @@
 //! What operators see.
 
 mod collector;
+mod console;
 mod hostile;
 mod logs;
 mod secrets;
