@@ -9,6 +9,7 @@ use argon2::{
 use tokio::sync::Semaphore;
 
 use crate::config;
+use crate::telemetry::scope;
 
 /// A password could not be hashed: a fault of the service.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,7 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashError> {
+        let _doing = scope::doing("password hash");
         let turn = Arc::clone(&self.turns)
             .acquire_owned()
             .await

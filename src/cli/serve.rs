@@ -24,8 +24,10 @@ use crate::domain::participant::ParticipantStatus;
 use crate::domain::seats::Admission;
 use crate::lifecycle::{Lifecycle, panic_text};
 use crate::listener::{self, Drained, Limits, Listener};
+use crate::ops::debug::DebugState;
 use crate::ops::{self, OpsState, VersionInfo};
 use crate::store::{OPERATIONS, POOL, Store, Transient, chain};
+use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::{self, Guard, instruments, traces};
 
 /// Connections at once on the ops listener: Prometheus, probes and a person or two.
@@ -37,13 +39,16 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// Runs the service until it is asked to stop.
 pub(super) async fn run(loaded: Loaded, traces: traces::Options) -> Result<ExitCode, Failure> {
-    let Loaded { config, warnings } = loaded;
+    let shown = ops::debug::describe(&loaded, &traces, crate::config::process_variable);
+    let Loaded {
+        config, warnings, ..
+    } = loaded;
     let guard = telemetry::start(telemetry_options(&config, traces))?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     // The log and the last spans go out whatever happens, a panic of ours included.
-    let served = AssertUnwindSafe(serve(&config, &guard))
+    let served = AssertUnwindSafe(serve(&config, &guard, shown))
         .catch_unwind()
         .await;
     let code = match served {
@@ -78,7 +83,7 @@ fn telemetry_options(config: &Config, traces: traces::Options) -> telemetry::Opt
 }
 
 /// Starts everything, waits for the signal, and stops everything. The error is the reason in words, with its causes.
-async fn serve(config: &Config, guard: &Guard) -> Result<(), String> {
+async fn serve(config: &Config, guard: &Guard, shown: serde_json::Value) -> Result<(), String> {
     let lifecycle = Lifecycle::new();
     lifecycle
         .watch_signals()
@@ -93,7 +98,9 @@ async fn serve(config: &Config, guard: &Guard) -> Result<(), String> {
 
     let readiness = Readiness::new(lifecycle.clone());
     let ops = bind("ops", config.server.ops_listen).await?;
-    let state = ops_state(guard, &readiness);
+    let in_flight = InFlight::default();
+    let debug = DebugState::new(lifecycle.clone(), in_flight.clone(), shown);
+    let state = ops_state(guard, &readiness, debug);
     let ops_closing = CancellationToken::new();
     let ops = listen(
         ops,
@@ -107,7 +114,7 @@ async fn serve(config: &Config, guard: &Guard) -> Result<(), String> {
     let started = tokio::select! {
         biased;
         () = lifecycle.wait_for_signal() => None,
-        started = start(config, &lifecycle, &readiness) => Some(started?),
+        started = start(config, &lifecycle, &readiness, in_flight) => Some(started?),
     };
     let Some((store, public)) = started else {
         tracing::info!(step = "stopped_while_starting", "shutdown");
@@ -133,6 +140,7 @@ async fn start(
     config: &Config,
     lifecycle: &Lifecycle,
     readiness: &Readiness,
+    in_flight: InFlight,
 ) -> Result<(Store, Listening), String> {
     let store = prepare::open_store(config, lifecycle).await;
     let store =
@@ -159,7 +167,7 @@ async fn start(
     let public = bind("public", config.server.listen).await?;
     background::start(&store, background::Options::from_config(config), lifecycle);
     readiness.opened(store.clone());
-    let api = Api::new(config, store.clone(), lifecycle);
+    let api = Api::new(config, store.clone(), lifecycle, in_flight);
     let api = api.map_err(|failure| format!("the API cannot be set up: {failure}"))?;
     let (gauges, closing) = (api.clone(), lifecycle.closing().clone());
     lifecycle.spawn("api gauges", async move {
@@ -237,7 +245,7 @@ fn ops_limits(config: &Config) -> Limits {
     }
 }
 
-fn ops_state(guard: &Guard, readiness: &Readiness) -> OpsState {
+fn ops_state(guard: &Guard, readiness: &Readiness, debug: DebugState) -> OpsState {
     let version = VersionInfo {
         version: VERSION,
         revision: REVISION,
@@ -248,6 +256,7 @@ fn ops_state(guard: &Guard, readiness: &Readiness) -> OpsState {
         log_control: guard.log_control(),
         readiness: readiness.clone().into_check(),
         version,
+        debug,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The ops listener's router: metrics, probes, version and log level. It is never mounted on the public one.
 
+pub mod debug;
 mod log_level;
 mod probes;
 
@@ -11,6 +12,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use futures_util::future::BoxFuture;
+use serde_json::json;
 
 pub use self::probes::{CheckReport, CheckStatus, VersionInfo};
 
@@ -31,6 +33,8 @@ pub struct OpsState {
     pub readiness: Readiness,
     /// The build.
     pub version: VersionInfo,
+    /// What can be looked into.
+    pub debug: debug::DebugState,
 }
 
 impl std::fmt::Debug for OpsState {
@@ -43,6 +47,7 @@ impl std::fmt::Debug for OpsState {
 
 /// The routes of the ops listener.
 pub fn router(state: OpsState) -> Router {
+    let debug = debug::router(state.debug.clone());
     Router::new()
         .route("/", get(index))
         .route("/metrics", get(metrics))
@@ -51,6 +56,20 @@ pub fn router(state: OpsState) -> Router {
         .route("/version", get(probes::version))
         .route("/log-level", get(log_level::show).put(log_level::change))
         .with_state(state)
+        .merge(debug)
+}
+
+/// A problem document (RFC 9457) that names the faulty field.
+fn problem(status: StatusCode, field: &str, detail: &str) -> Response {
+    let document = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": format!("{field}: {detail}"),
+        "errors": [{ "field": field, "detail": detail }],
+    });
+    let media_type = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, media_type, document.to_string()).into_response()
 }
 
 async fn metrics(State(state): State<OpsState>) -> Response {
@@ -74,6 +93,7 @@ async fn index() -> Html<&'static str> {
          <li><a href=\"/readyz\">/readyz</a> can it serve, and which check says no</li>\n\
          <li><a href=\"/version\">/version</a> what is running</li>\n\
          <li><a href=\"/log-level\">/log-level</a> the log's filter; PUT changes it for a time</li>\n\
+         <li><a href=\"/debug/\">/debug/</a> profiles, requests in flight, settings in force</li>\n\
          </ul>\n</body>\n</html>\n",
     )
 }

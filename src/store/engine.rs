@@ -194,6 +194,7 @@ pub(super) struct Timing {
     name: &'static str,
     started: Instant,
     pub(super) span: tracing::Span,
+    _doing: scope::Doing,
 }
 
 impl Timing {
@@ -204,6 +205,7 @@ impl Timing {
             name,
             started: Instant::now(),
             span,
+            _doing: scope::doing(name),
         }
     }
 

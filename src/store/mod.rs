@@ -50,7 +50,10 @@ pub use self::{
     users::{Credentials, NewUser},
 };
 use self::{gate::Gate, retry::Retry, writer::Writer};
-use crate::{domain::clock::Clock, telemetry::instruments};
+use crate::{
+    domain::clock::Clock,
+    telemetry::{instruments, scope},
+};
 
 /// The pool's name in metrics.
 pub const POOL: &str = "main";
@@ -199,9 +202,10 @@ impl Store {
 
     async fn timed<T>(&self, wait: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let waiting = instruments::database::waiting(POOL);
+        let doing = scope::doing("connection");
         let started = Instant::now();
         let result = wait.await;
-        drop(waiting);
+        drop((waiting, doing));
         instruments::database::waited(POOL, started.elapsed());
         if matches!(result, Err(Error::Unavailable(sqlx::Error::PoolTimedOut))) {
             instruments::database::wait_timed_out(POOL);

@@ -1,6 +1,7 @@
 //! What the service tells its operators: metrics, traces and logs, from their start to their last flush.
 
 pub mod exposition;
+pub mod in_flight;
 pub mod instruments;
 pub mod log_control;
 pub mod log_writer;

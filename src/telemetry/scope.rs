@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 tokio::task_local! {
     static CURRENT: Arc<RequestScope>;
@@ -27,6 +27,7 @@ pub struct RequestScope {
     principal: OnceLock<&'static str>,
     rate_limit: OnceLock<&'static str>,
     error_code: OnceLock<&'static str>,
+    phase: Mutex<Option<(&'static str, Instant)>>,
 }
 
 impl RequestScope {
@@ -49,6 +50,7 @@ impl RequestScope {
             principal: OnceLock::new(),
             rate_limit: OnceLock::new(),
             error_code: OnceLock::new(),
+            phase: Mutex::new(None),
         })
     }
 
@@ -99,6 +101,16 @@ impl RequestScope {
         self.rate_limit.get().copied()
     }
 
+    /// What the request waits for, and since when.
+    pub fn phase(&self) -> Option<(&'static str, Instant)> {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_phase(&self, phase: Option<(&'static str, Instant)>) -> Option<(&'static str, Instant)> {
+        let mut now = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut now, phase)
+    }
+
     /// Notes the code of the problem that is answered. The first note stays.
     pub fn set_error_code(&self, code: &'static str) {
         let _ = self.error_code.set(code);
@@ -123,6 +135,27 @@ pub fn with_current<T>(f: impl FnOnce(&RequestScope) -> T) -> Option<T> {
 /// Adds a database operation to the current scope, if there is one.
 pub fn record_database(duration: Duration) {
     with_current(|scope| scope.add_database(duration));
+}
+
+/// Notes what the current request waits for, until the answer is dropped; a wait within it goes before it meanwhile.
+pub fn doing(phase: &'static str) -> Doing {
+    Doing(current().map(|scope| {
+        let before = scope.set_phase(Some((phase, Instant::now())));
+        (scope, before)
+    }))
+}
+
+/// A wait of the current request, for as long as this lives.
+#[derive(Debug)]
+#[must_use = "the request waits for as long as this lives"]
+pub struct Doing(Option<(Arc<RequestScope>, Option<(&'static str, Instant)>)>);
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        if let Some((scope, before)) = self.0.take() {
+            scope.set_phase(before);
+        }
+    }
 }
 
 #[cfg(test)]

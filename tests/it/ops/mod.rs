@@ -1,6 +1,7 @@
 //! What operators see.
 
 mod collector;
+mod debug;
 mod hostile;
 mod logs;
 mod secrets;
