@@ -10,9 +10,16 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use pprof::{ProfilerGuard, ProfilerGuardBuilder};
 
+use super::names::Names;
+
 /// Where the loader or libgcc's unwinder was interrupted, nothing is sampled: the handler asks libgcc for the start of a
 /// function, which may ask the loader. The kernel's page of code has no file to read unwind tables from.
 const LEFT_ALONE: [&str; 3] = ["ld-linux", "libgcc_s", "vdso"];
+
+/// Frames that the handler has room for; of a deeper stack the outermost are missing.
+const DEEPEST: usize = 128;
+/// Stands in for the missing ones. No code is there.
+const CUT_OFF: u64 = 0;
 
 /// A function, by its demangled name and file.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
@@ -72,7 +79,10 @@ pub(super) fn end(guard: ProfilerGuard<'static>, hz: u32) -> Result<Samples, ppr
     for (seen, count) in &report.data {
         let name = seen.thread_name.get(..seen.thread_name_length);
         let thread = String::from_utf8_lossy(name.unwrap_or_default()).into_owned();
-        let addresses = seen.frames.iter().map(|frame| frame.ip as u64).collect();
+        let mut addresses: Vec<_> = seen.frames.iter().map(|frame| frame.ip as u64).collect();
+        if addresses.len() >= DEEPEST {
+            addresses.push(CUT_OFF);
+        }
         *stacks.entry((thread, addresses)).or_default() += i64::try_from(*count).unwrap_or(0);
     }
     let since_epoch = report.timing.start_time.duration_since(UNIX_EPOCH);
@@ -110,10 +120,19 @@ impl Samples {
     }
 
     fn look_up_names(&mut self) {
+        let names = Names::of_this_program();
+        let cut_off = Line {
+            function: Function {
+                name: "(outer frames cut off)".to_owned(),
+                file: String::new(),
+            },
+            number: 0,
+        };
+        self.lines.insert(CUT_OFF, vec![cut_off]);
         for stack in &self.stacks {
             for (depth, address) in stack.addresses.iter().enumerate() {
                 let lines = self.lines.entry(*address);
-                lines.or_insert_with(|| look_up(*address, depth == 0));
+                lines.or_insert_with(|| names.look_up(*address, depth == 0));
             }
         }
         // Debug information of every file met would stay in memory for ever.
@@ -141,37 +160,6 @@ impl Samples {
 /// A name that cannot be taken for two.
 fn sound(name: &str) -> String {
     name.replace([';', '\n'], ":")
-}
-
-/// The functions at an address. A frame that called another holds the address after its call, which the look-up takes into
-/// account; the innermost frame does not, which is made up for here.
-fn look_up(address: u64, innermost: bool) -> Vec<Line> {
-    let mut lines = Vec::new();
-    let after = address.saturating_add(u64::from(innermost));
-    if let Ok(after) = usize::try_from(after) {
-        backtrace::resolve(after as *mut std::ffi::c_void, |symbol| {
-            let Some(name) = symbol.name() else { return };
-            let file = symbol.filename().map(|file| file.display().to_string());
-            lines.push(Line {
-                // `#` leaves the hash of the mangled name out.
-                function: Function {
-                    name: format!("{name:#}"),
-                    file: file.unwrap_or_default(),
-                },
-                number: symbol.lineno().unwrap_or(0),
-            });
-        });
-    }
-    if lines.is_empty() {
-        lines.push(Line {
-            function: Function {
-                name: format!("{address:#x}"),
-                file: String::new(),
-            },
-            number: 0,
-        });
-    }
-    lines
 }
 
 #[cfg(test)]
@@ -214,14 +202,5 @@ pub(super) mod tests {
         let folded = two_stacks().folded();
         assert_eq!(folded, "worker;main;0x3000 1\nworker;main;work;inlined 3\n");
         assert_eq!(two_stacks().count(), 4);
-    }
-
-    #[test]
-    fn an_address_of_this_program_has_a_name_and_no_hash_and_others_stay_addresses() {
-        let here = look_up as *const () as usize as u64;
-        let lines = look_up(here, true);
-        let name = &lines.last().unwrap().function.name;
-        assert!(name.ends_with("samples::look_up"), "{name}");
-        assert_eq!(look_up(1, false)[0].function.name, "0x1");
     }
 }

@@ -391,7 +391,7 @@ async fn a_profile_hardly_slows_requests() {
     let (before, after) = (quantile(&mut plain, 0.5), quantile(&mut profiled, 0.5));
     let tails = (quantile(&mut plain, 0.99), quantile(&mut profiled, 0.99));
     let ratio = after.as_secs_f64() / before.as_secs_f64();
-    println!("p50 {before:?} without, {after:?} with: {ratio:.3}; p99 {tails:?}");
+    eprintln!("p50 {before:?} without, {after:?} with: {ratio:.3}; p99 {tails:?}");
     assert!(ratio < 1.5, "p50 {before:?} without, {after:?} with");
 }
 
