@@ -86,6 +86,11 @@ impl Turn {
         Some(permit)
     }
 
+    /// Whether one is being taken, the naming of its functions included.
+    pub(super) fn is_taken(&self) -> bool {
+        self.free.available_permits() == 0
+    }
+
     /// Whole seconds until the running one should be done, at least 1.
     fn seconds_left(&self) -> u64 {
         let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -255,7 +260,9 @@ mod tests {
     #[test]
     fn only_one_takes_the_turn_and_the_next_is_told_how_long_to_wait() {
         let turn = Turn::default();
+        assert!(!turn.is_taken());
         let first = turn.take(Duration::from_secs(30)).unwrap();
+        assert!(turn.is_taken());
         assert!(turn.take(Duration::from_secs(1)).is_none());
         assert!((29..=31).contains(&turn.seconds_left()));
         drop(first);

@@ -27,6 +27,8 @@ pub(super) struct Wanted {
 struct Report {
     phase: &'static str,
     uptime_seconds: f64,
+    /// Whether a CPU profile is being taken.
+    profiling: bool,
     runtime: Runtime,
     tasks: Vec<TaskReport>,
     requests: Requests,
@@ -82,6 +84,7 @@ pub(super) async fn show(
     let report = Report {
         phase: state.lifecycle.phase().as_str(),
         uptime_seconds: state.started.elapsed().as_secs_f64(),
+        profiling: state.turn.is_taken(),
         runtime,
         tasks: state.lifecycle.tasks().report(),
         requests: Requests {

@@ -102,6 +102,15 @@ async fn json(service: &Service, path: &str) -> Value {
     answer.json().await.expect("JSON")
 }
 
+/// Waits until a profile is being taken.
+async fn is_taken(service: &Service) {
+    eventually("a profile is being taken", LIMIT, || async {
+        let report = json(service, "/debug/runtime").await;
+        (report["profiling"] == true).then_some(())
+    })
+    .await;
+}
+
 /// Reads and writes, as fast as they are answered.
 async fn loaded(service: &Service, per_second: u32) -> Load<(Outcome, Duration)> {
     let organizer = Client::register(service, "organizer").await;
@@ -170,11 +179,9 @@ async fn a_second_profile_is_refused_until_the_first_is_done_or_its_client_gone(
         service.ops_url("/debug/pprof/profile?seconds=40"),
     );
     let first = tokio::spawn(async move { http.get(url).send().await });
-    let second = eventually("a second one is refused", LIMIT, || async {
-        let answer = get(&service, "/debug/pprof/profile?seconds=1&format=folded").await;
-        (answer.status() == 503).then_some(answer)
-    })
-    .await;
+    is_taken(&service).await;
+    let second = get(&service, "/debug/pprof/profile?seconds=1&format=folded").await;
+    assert_eq!(second.status(), 503);
     let wait: u64 = second.headers()["retry-after"]
         .to_str()
         .unwrap()
@@ -203,17 +210,13 @@ async fn a_second_profile_is_refused_until_the_first_is_done_or_its_client_gone(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_ends_a_profile_early_and_answers_it() {
-    let mut service = Service::start(Engine::Sqlite, &[("CONVOKE_SHUTDOWN_GRACE", "3s")]).await;
+    let mut service = Service::start(Engine::Sqlite, &[("CONVOKE_SHUTDOWN_GRACE", "8s")]).await;
     let (http, url) = (
         service.http(),
         service.ops_url("/debug/pprof/profile?seconds=60"),
     );
     let profile = tokio::spawn(async move { http.get(url).send().await });
-    eventually("the profile runs", LIMIT, || async {
-        let answer = get(&service, "/debug/pprof/profile?seconds=1").await;
-        (answer.status() == 503).then_some(())
-    })
-    .await;
+    is_taken(&service).await;
     let began = Instant::now();
     service.terminate();
     assert_eq!(profile.await.unwrap().expect("an answer").status(), 200);
