@@ -27,4 +27,7 @@ generated() {
 generated docs/openapi.json openapi
 generated docs/configuration.md settings
 generated docs/metrics.md metrics
+generated docs/metrics.json metrics --format json
+generated docs/signals.md signals
+generated docs/signals.json signals --format json
 ((differ == 0)) || die "generated files differ from their sources; run: make docs"

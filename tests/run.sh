@@ -23,6 +23,8 @@ later 'generated files' tests/generated.sh check
 later 'tests' cargo test --locked
 later "the README's tour" tests/readme_tour.sh sqlite
 later "the same on postgres" tests/readme_tour.sh postgres
+later 'tests of the kit' .venv/bin/python -m unittest discover -s tests/kit
+later 'load smoke' env CONVOKE_BIN="$CONVOKE_BIN" .venv/bin/python -m kit load smoke
 export SEED="${SEED:-20261122}"
 later 'fuzzing on sqlite' tests/fuzz.sh sqlite "${FUZZ_EXAMPLES:-15}"
 later 'fuzzing on postgres' tests/fuzz.sh postgres "${FUZZ_EXAMPLES:-15}"

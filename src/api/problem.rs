@@ -202,7 +202,7 @@ impl Problem {
                 "Another attempt with this key has taken over.",
             ),
             store::Error::Refused(refusal) => (*refusal).into(),
-            store::Error::Unavailable(_) | store::Error::BatchRolledBack(_) => Self::new(
+            store::Error::Unavailable(_) | store::Error::BatchRolledBack { .. } => Self::new(
                 &types::DATABASE_UNAVAILABLE,
                 "The database does not answer; nothing was changed.",
             ),

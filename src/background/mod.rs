@@ -1,6 +1,7 @@
 //! What runs beside requests: deliveries, gauges, and the forgetting of what is over.
 
 pub mod backoff;
+pub mod disk;
 pub mod dispatcher;
 pub mod gauges;
 mod outage;

@@ -49,6 +49,6 @@ impl Outage {
 pub(super) fn is_outage(failure: &Error) -> bool {
     matches!(
         failure,
-        Error::Unavailable(_) | Error::OutcomeUnknown(_) | Error::BatchRolledBack(_)
+        Error::Unavailable(_) | Error::OutcomeUnknown(_) | Error::BatchRolledBack { .. }
     )
 }

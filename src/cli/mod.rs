@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Loaded, SettingsFile, Sources};
-use crate::telemetry::{self, instruments, traces};
+use crate::telemetry::{self, instruments, signals, traces};
 
 /// The version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -49,10 +49,30 @@ enum Command {
     /// Print the reference of all settings.
     Settings,
     /// Print the reference of all metrics.
-    Metrics,
+    Metrics {
+        /// The form of the reference.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Print the reference of all spans and log lines.
+    Signals {
+        /// The form of the reference.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
     /// Manage accounts.
     #[command(subcommand)]
     User(user::Command),
+}
+
+/// The form of a reference.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Format {
+    /// For readers.
+    #[default]
+    Markdown,
+    /// For tools.
+    Json,
 }
 
 /// Why a command failed.
@@ -115,7 +135,14 @@ impl Cli {
             Command::Doctor => doctor::run(&sources).await,
             Command::Openapi => print(&crate::api::openapi_json()),
             Command::Settings => print(&Config::reference_markdown()),
-            Command::Metrics => print(&instruments::reference_markdown()),
+            Command::Metrics { format } => print(&match format {
+                Format::Markdown => instruments::reference_markdown(),
+                Format::Json => instruments::reference_json(),
+            }),
+            Command::Signals { format } => print(&match format {
+                Format::Markdown => signals::reference_markdown(),
+                Format::Json => signals::reference_json(),
+            }),
             Command::User(command) => user::run(command, &load(&sources)?).await,
         }
     }

@@ -97,11 +97,20 @@ async fn serve(config: &Config, guard: &Guard, shown: serde_json::Value) -> Resu
     );
 
     let readiness = Readiness::new(lifecycle.clone());
+    let ops_closing = CancellationToken::new();
+    // Both go on to the very end: an outage or a full disk at the shutdown is worth seeing.
+    let checks = readiness.clone().observe_always(ops_closing.clone());
+    lifecycle.spawn_unwatched("readiness checks", checks);
+    let (folder, until) = (config.server.data_dir.clone(), ops_closing.clone());
+    lifecycle.spawn_unwatched("disk gauges", async move {
+        until
+            .run_until_cancelled(background::disk::observe_always(folder))
+            .await;
+    });
     let ops = bind("ops", config.server.ops_listen).await?;
     let in_flight = InFlight::default();
     let debug = DebugState::new(lifecycle.clone(), in_flight.clone(), shown);
     let state = ops_state(guard, &readiness, debug);
-    let ops_closing = CancellationToken::new();
     let ops = listen(
         ops,
         "ops",
@@ -182,6 +191,7 @@ async fn start(
         lifecycle,
     );
     lifecycle.set_ready();
+    readiness.changed();
     Ok((store, public))
 }
 

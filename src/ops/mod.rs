@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use futures_util::future::BoxFuture;
@@ -16,7 +16,7 @@ use serde_json::json;
 
 pub use self::probes::{CheckReport, CheckStatus, VersionInfo};
 
-use crate::telemetry::exposition::CONTENT_TYPE;
+use crate::telemetry::exposition::Format;
 use crate::telemetry::{Exposition, LogControl};
 
 /// Asks every dependency how it is. What it asks must keep its own time limit.
@@ -72,9 +72,16 @@ fn problem(status: StatusCode, field: &str, detail: &str) -> Response {
     (status, media_type, document.to_string()).into_response()
 }
 
-async fn metrics(State(state): State<OpsState>) -> Response {
-    match state.exposition.scrape().await {
-        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+async fn metrics(State(state): State<OpsState>, headers: HeaderMap) -> Response {
+    let format = Format::negotiate(&headers);
+    match state.exposition.scrape(format).await {
+        Ok(text) => {
+            let headers = [
+                (header::CONTENT_TYPE, format.content_type()),
+                (header::VARY, "accept"),
+            ];
+            (headers, text).into_response()
+        }
         Err(busy) => {
             let mut response = (StatusCode::SERVICE_UNAVAILABLE, busy.to_string()).into_response();
             let seconds = HeaderValue::from_static("1");

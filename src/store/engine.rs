@@ -123,7 +123,8 @@ impl Session {
             }
             Self::SqliteWrite(turn) => {
                 let result = turn.commit().await;
-                timing.observe(result.as_ref().err().map(|_| "_OTHER"));
+                let failure = result.as_ref().err();
+                timing.observe(failure.map(|one| one.error_type(Engine::Sqlite)));
                 result
             }
             Self::PostgresRead(_) | Self::SqliteRead(_) => Ok(()),
@@ -211,7 +212,8 @@ impl Timing {
 
     pub(super) fn observe(&self, error_type: Option<&'static str>) {
         let elapsed = self.started.elapsed();
-        instruments::database::operation(self.engine.as_str(), self.name, error_type, elapsed);
+        let system = self.engine.as_str();
+        instruments::database::operation(system, self.name, error_type, elapsed, &self.span);
         scope::record_database(elapsed);
         if let Some(error_type) = error_type {
             self.span.record("error.type", error_type);

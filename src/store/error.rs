@@ -1,7 +1,7 @@
 //! What can go wrong in the store. Knows nothing of HTTP.
 
 use super::engine::Engine;
-use crate::{domain::fault::Fault, telemetry::instruments};
+use crate::{domain::fault::Fault, telemetry::instruments::error_types};
 
 /// A rule of the domain that forbids a write in the present state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,13 @@ pub enum Error {
     #[error("the outcome of a commit is unknown")]
     OutcomeUnknown(#[source] sqlx::Error),
     /// A batch of writes was rolled back as a whole; nothing of it was written.
-    #[error("the batch was rolled back: {0}")]
-    BatchRolledBack(String),
+    #[error("the batch was rolled back: {cause}")]
+    BatchRolledBack {
+        /// What the database said.
+        cause: String,
+        /// The same as a bounded word.
+        error_type: &'static str,
+    },
     /// The database refused a statement; a fault of ours.
     #[error("the database refused a statement")]
     Database(#[source] sqlx::Error),
@@ -158,10 +163,10 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
 pub(super) fn error_type(engine: Engine, error: &sqlx::Error) -> &'static str {
     match error {
         sqlx::Error::Database(_) => {
-            instruments::database::error_type(engine.as_str(), &code(error).unwrap_or_default())
+            error_types::of_code(engine.as_str(), &code(error).unwrap_or_default())
         }
-        sqlx::Error::PoolTimedOut => "pool_timeout",
-        sqlx::Error::Io(_) => "io",
+        sqlx::Error::PoolTimedOut => error_types::POOL_TIMEOUT,
+        sqlx::Error::Io(_) => error_types::IO,
         _ => "_OTHER",
     }
 }
@@ -181,8 +186,19 @@ impl Error {
     pub fn retry_reason(&self) -> Option<Transient> {
         match self {
             Self::Unavailable(error) => transient(error),
-            Self::BatchRolledBack(_) => Some(Transient::Busy),
+            Self::BatchRolledBack { .. } => Some(Transient::Busy),
             _ => None,
+        }
+    }
+
+    /// The `error_type` label of this failure; see [`error_type`].
+    pub(super) fn error_type(&self, engine: Engine) -> &'static str {
+        match self {
+            Self::Unavailable(error) | Self::OutcomeUnknown(error) | Self::Database(error) => {
+                error_type(engine, error)
+            }
+            Self::BatchRolledBack { error_type, .. } => error_type,
+            _ => "_OTHER",
         }
     }
 
@@ -197,7 +213,7 @@ impl Error {
             self,
             Self::Unavailable(_)
                 | Self::OutcomeUnknown(_)
-                | Self::BatchRolledBack(_)
+                | Self::BatchRolledBack { .. }
                 | Self::Database(_)
                 | Self::Corrupt(_)
         )

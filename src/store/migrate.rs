@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sqlx::migrate::{MigrateError, Migrator};
 
-use super::{Pools, Store, error::Error, open};
+use super::{Pools, Store, engine::Link, error::Error, open};
 
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -16,14 +16,8 @@ pub struct SchemaVersion {
     pub known: i64,
     /// The last one applied; 0 in an empty database.
     pub applied: i64,
-}
-
-fn last(migrator: &Migrator) -> i64 {
-    migrator
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0)
+    /// How many of this binary's were not applied.
+    pub pending: u32,
 }
 
 impl Store {
@@ -58,28 +52,30 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn schema_version(&self) -> Result<SchemaVersion, Error> {
-        const SQL: &str =
-            "SELECT CAST(COALESCE(MAX(version), 0) AS BIGINT) FROM _sqlx_migrations WHERE success";
-        let (known, applied) = match &self.inner.pools {
-            Pools::Postgres(gate) => (
-                last(&POSTGRES),
-                sqlx::query_scalar(SQL).fetch_one(gate.pool()).await,
-            ),
-            Pools::Sqlite { readers, .. } => (
-                last(&SQLITE),
-                sqlx::query_scalar(SQL).fetch_one(readers).await,
-            ),
+        const SQL: &str = "SELECT version FROM _sqlx_migrations WHERE success";
+        let mut session = self.acquire().await?;
+        // No named operation: in an empty database the refusal is the answer, and no error to be counted.
+        let (ours, applied) = match session.link() {
+            Link::Postgres(link) => (&POSTGRES, sqlx::query_scalar(SQL).fetch_all(link).await),
+            Link::Sqlite(link) => (&SQLITE, sqlx::query_scalar(SQL).fetch_all(link).await),
         };
-        match applied {
-            Ok(applied) => Ok(SchemaVersion { known, applied }),
+        let applied: Vec<i64> = match applied {
+            Ok(applied) => applied,
             // No such table: nothing was ever applied.
             Err(sqlx::Error::Database(failure))
                 if matches!(failure.code().as_deref(), Some("42P01" | "1")) =>
             {
-                Ok(SchemaVersion { known, applied: 0 })
+                Vec::new()
             }
-            Err(failure) => Err(failure.into()),
-        }
+            Err(failure) => return Err(failure.into()),
+        };
+        let known = || ours.iter().map(|migration| migration.version);
+        let pending = known().filter(|version| !applied.contains(version)).count();
+        Ok(SchemaVersion {
+            known: known().max().unwrap_or(0),
+            applied: applied.into_iter().max().unwrap_or(0),
+            pending: u32::try_from(pending).unwrap_or(u32::MAX),
+        })
     }
 }
 

@@ -207,6 +207,10 @@ impl Store {
         let result = wait.await;
         drop((waiting, doing));
         instruments::database::waited(POOL, started.elapsed());
+        if let Err(failure) = &result {
+            let engine = self.engine();
+            instruments::database::failed(engine.as_str(), failure.error_type(engine));
+        }
         if matches!(result, Err(Error::Unavailable(sqlx::Error::PoolTimedOut))) {
             instruments::database::wait_timed_out(POOL);
         }

@@ -10,9 +10,33 @@ use std::sync::Arc;
 use sqlx::{SqliteConnection, query};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
 
-use super::error::Error;
+use super::engine::Engine;
+use super::error::{Error, error_type};
+use crate::telemetry::instruments;
 
-type Answer = Result<(), String>;
+/// What became of a turn's batch; a failure is the same for everybody in it.
+type Answer = Result<(), Failed>;
+
+#[derive(Clone, Debug)]
+struct Failed {
+    cause: String,
+    error_type: &'static str,
+}
+
+impl From<Failed> for Error {
+    fn from(Failed { cause, error_type }: Failed) -> Self {
+        Self::BatchRolledBack { cause, error_type }
+    }
+}
+
+impl Failed {
+    fn ours(cause: String) -> Self {
+        Self {
+            cause,
+            error_type: "_OTHER",
+        }
+    }
+}
 
 #[derive(Debug)]
 struct State {
@@ -71,8 +95,12 @@ impl State {
         drop(self.run("ROLLBACK").await);
         self.open = false;
         self.savepoint = false;
+        let failed = Failed {
+            cause: cause.to_string(),
+            error_type: error_type(Engine::Sqlite, cause),
+        };
         for waiting in self.waiting.drain(..) {
-            drop(waiting.send(Err(cause.to_string())));
+            drop(waiting.send(Err(failed.clone())));
         }
     }
 
@@ -84,6 +112,10 @@ impl State {
         match result {
             Ok(()) => {
                 self.open = false;
+                // None wait when the one turn of the batch was dropped, or when there was none.
+                if !self.waiting.is_empty() {
+                    instruments::database::batch_committed(self.waiting.len());
+                }
                 for waiting in self.waiting.drain(..) {
                     drop(waiting.send(Ok(())));
                 }
@@ -173,8 +205,8 @@ impl Turn {
         });
         match ended.await?.await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(cause)) => Err(Error::BatchRolledBack(cause)),
-            Err(_) => Err(Error::BatchRolledBack("the writer stopped".into())),
+            Ok(Err(failed)) => Err(failed.into()),
+            Err(_) => Err(Failed::ours("the writer stopped".to_owned()).into()),
         }
     }
 }
@@ -189,7 +221,7 @@ async fn undisturbed<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::spawn(work).await;
-    done.unwrap_or_else(|failure| Err(Error::BatchRolledBack(failure.to_string())))
+    done.unwrap_or_else(|failure| Err(Failed::ours(failure.to_string()).into()))
 }
 
 impl Drop for Turn {

@@ -1,5 +1,8 @@
 //! Renders the metrics for Prometheus: one rendering at a time, checked against the inventory.
 
+mod format;
+mod openmetrics;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::instruments::{self, Kind, pipeline, process};
+pub use self::format::Format;
 
-/// The media type of the text format (Prometheus documentation, "Exposition formats").
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+use super::exemplars::Snapshot;
+use super::instruments::{self, Kind, pipeline, process};
 
 /// How often the histograms' queues are emptied when nobody scrapes.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -57,7 +60,7 @@ impl Exposition {
     }
 
     /// Renders the metrics off the runtime's threads; [`Busy`] when too many already wait.
-    pub async fn scrape(&self) -> Result<String, Busy> {
+    pub async fn scrape(&self, format: Format) -> Result<String, Busy> {
         let _waiting = Waiting::join(&self.waiting)?;
         let turn = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.turn).acquire_owned());
         let turn = turn.await.map_err(|_| Busy)?.map_err(|_| Busy)?;
@@ -65,7 +68,7 @@ impl Exposition {
         let rendering = tokio::task::spawn_blocking(move || {
             // Given back when the work is done, even if the one who asked has gone.
             let _turn = turn;
-            render(Some(&runtime))
+            render(format, Some(&runtime))
         });
         rendering.await.map_err(|_| Busy)
     }
@@ -90,27 +93,36 @@ impl Drop for Waiting<'_> {
 }
 
 /// Renders the metrics now, on this thread; `runtime` is the one to tell of.
-pub fn render(runtime: Option<&tokio::runtime::Handle>) -> String {
+pub fn render(format: Format, runtime: Option<&tokio::runtime::Handle>) -> String {
     let started = Instant::now();
     process::collect(runtime);
-    let text = arrange(&instruments::render());
+    // Taken first: whatever an exemplar is of has been counted then.
+    let exemplars = (format == Format::OpenMetrics).then(Snapshot::take);
+    let raw = instruments::render();
+    let families = families(&raw);
+    let lines = families.iter().flat_map(|family| family.lines());
+    let series = lines.filter(|line| !line.starts_with('#')).count();
+    let text = match exemplars {
+        Some(exemplars) => openmetrics::write(families, series, &exemplars),
+        None => write_text(&families, series),
+    };
     pipeline::scraped(started.elapsed());
     text
 }
 
-/// Puts the families in order and sets right what the exporter cannot know.
-fn arrange(raw: &str) -> String {
-    let mut families: Vec<&str> = raw
-        .split("\n\n")
-        .map(str::trim)
-        .filter(|family| !family.is_empty())
-        .collect();
+/// The families in the order of their names.
+fn families(raw: &str) -> Vec<&str> {
+    let families = raw.split("\n\n").map(str::trim);
+    let mut families: Vec<&str> = families.filter(|family| !family.is_empty()).collect();
     // Each begins with its HELP line, and so with its name.
     families.sort_unstable();
-    let lines = || families.iter().flat_map(|family| family.lines());
-    let series = lines().filter(|line| !line.starts_with('#')).count();
-    let mut text = String::with_capacity(raw.len());
-    for line in lines() {
+    families
+}
+
+/// Sets right what the exporter cannot know.
+fn write_text(families: &[&str], series: usize) -> String {
+    let mut text = String::new();
+    for line in families.iter().flat_map(|family| family.lines()) {
         if let Some(kind) = line.strip_prefix("# TYPE ") {
             text.push_str("# TYPE ");
             text.push_str(&true_type(kind));
@@ -146,7 +158,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_exposition_tells_of_itself_the_process_and_the_runtime() {
-        let text = Exposition::start().unwrap().scrape().await.unwrap();
+        let text = Exposition::start()
+            .unwrap()
+            .scrape(Format::Text)
+            .await
+            .unwrap();
         let value = |name: &str| -> f64 {
             let found = text.lines().find_map(|line| line.strip_prefix(name));
             found
@@ -172,12 +188,12 @@ mod tests {
         let exposition = Exposition::start().unwrap();
         let turn = Arc::clone(&exposition.turn).acquire_owned().await.unwrap();
         let mut waiting: Vec<_> = (0..=MAX_WAITING)
-            .map(|_| Box::pin(exposition.scrape()))
+            .map(|_| Box::pin(exposition.scrape(Format::Text)))
             .collect();
         for one in &mut waiting {
             assert!(futures_util::poll!(one).is_pending());
         }
-        assert_eq!(exposition.scrape().await, Err(Busy));
+        assert_eq!(exposition.scrape(Format::Text).await, Err(Busy));
         drop(turn);
         for one in waiting {
             assert!(one.await.is_ok());

@@ -216,12 +216,12 @@ mod tests {
         scope
             .run(async {
                 assert_eq!(phase(), None);
-                let outer = scope::doing("body");
-                let inner = scope::doing("events.find");
-                assert_eq!(phase(), Some("events.find"));
-                drop(inner);
+                let body = scope::doing("body");
                 assert_eq!(phase(), Some("body"));
-                drop(outer);
+                drop(body);
+                let find = scope::doing("events.find");
+                assert_eq!(phase(), Some("events.find"));
+                drop(find);
                 assert_eq!(phase(), None);
             })
             .await;

@@ -1,7 +1,9 @@
 //! Every metric of the service, declared once: name, kind, unit, help, labels and bucket bounds.
 
 pub mod database;
+pub mod error_types;
 mod family;
+pub mod health;
 pub mod outbox;
 pub mod pipeline;
 pub mod process;
@@ -10,7 +12,7 @@ pub mod protection;
 mod reference;
 pub mod requests;
 
-pub use self::reference::reference_markdown;
+pub use self::reference::{reference_json, reference_markdown};
 
 pub(super) use self::family::{render, run_upkeep};
 
@@ -23,6 +25,17 @@ pub enum Kind {
     Gauge,
     /// It counts observations in buckets.
     Histogram,
+}
+
+impl Kind {
+    /// The kind as a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
 }
 
 /// One metric.
@@ -106,6 +119,9 @@ const SCHEDULING_BOUNDS: &[f64] = &[
     0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 ];
 
+/// From a writer that nobody shares to one that commits for a crowd.
+const BATCH_BOUNDS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+
 /// The inventory. What is not here cannot be emitted, and what is here is emitted.
 #[rustfmt::skip]
 pub static INSTRUMENTS: &[Instrument] = &[
@@ -117,12 +133,15 @@ pub static INSTRUMENTS: &[Instrument] = &[
     gauge("http_server_open_connections", "", &[], "Connections open on the public listener."),
     // The database client.
     seconds("db_client_operation_duration_seconds", &["db_system_name", "db_query_summary", "error_type"], DATABASE_BOUNDS, "Time of a named database operation; error_type is empty when it succeeded."),
+    counter("db_client_operation_errors_total", &["db_system_name", "error_type"], "Database operations that failed, by what went wrong; some are no fault, such as a unique constraint at work or a transaction to be tried again."),
+    Instrument { unit: "", ..seconds("db_client_write_batch_size", &[], BATCH_BOUNDS, "Writes that shared one commit of SQLite's writer; empty on PostgreSQL.") },
     counter("db_client_operation_retries_total", &["db_system_name", "reason"], "Database operations tried again, by what went wrong before."),
     gauge("db_client_connection_count", "", &["pool_name", "state"], "Connections of a pool, by state (idle or used)."),
     gauge("db_client_connection_max", "", &["pool_name"], "Connections a pool may open at most."),
     gauge("db_client_connection_pending_requests", "", &["pool_name"], "Operations waiting for a connection."),
     seconds("db_client_connection_wait_time_seconds", &["pool_name"], DATABASE_BOUNDS, "Time an operation waited for a connection."),
     counter("db_client_connection_timeouts_total", &["pool_name"], "Waits for a connection that were given up."),
+    gauge("db_schema_pending_migrations", "", &[], "Migrations that this program brings and the database lacks."),
     // The outbox.
     gauge("outbox_pending", "", &["channel"], "Deliveries waiting, those to be tried again included."),
     gauge("outbox_oldest_age_seconds", "seconds", &["channel"], "Age of the oldest delivery that is due; 0 when none is."),
@@ -145,10 +164,14 @@ pub static INSTRUMENTS: &[Instrument] = &[
     counter("users_registered_total", &[], "Users registered."),
     counter("api_keys_created_total", &[], "API keys created."),
     counter("notifications_created_total", &["kind"], "Notifications written to the outbox."),
-    // The program.
+    // The program and what it stands on.
+    gauge("readiness_check_status", "", &["check"], "1 when the check passed at its last run, 0 when it failed; run every 5 s and by each probe of /readyz."),
+    gauge("system_filesystem_available_bytes", "bytes", &["volume"], "Room left for the service's user on the file system of a folder (data)."),
+    gauge("system_filesystem_size_bytes", "bytes", &["volume"], "Size of the file system of a folder (data)."),
+    gauge("system_clock_time_seconds", "seconds", &[], "The machine's clock at this exposition, since the Unix epoch; compare it with the time of the scrape."),
     counter("panics_total", &[], "Panics caught or fatal; each is a defect."),
     gauge("build_info", "", &["version", "revision"], "Always 1; the labels tell the build."),
-    gauge("config_info", "", &["environment", "db_system_name", "rate_limit"], "Always 1; the labels tell how the service was set up."),
+    gauge("config_info", "", &["deployment_environment_name", "db_system_name", "rate_limit"], "Always 1; the labels tell how the service was set up."),
     // The telemetry itself.
     counter("telemetry_spans_total", &["outcome"], "Spans finished, by what became of them (exported, failed or dropped)."),
     counter("telemetry_log_lines_dropped_total", &[], "Log lines lost to a slow or broken standard output."),
@@ -167,6 +190,7 @@ pub static INSTRUMENTS: &[Instrument] = &[
     gauge("process_virtual_memory_bytes", "bytes", &[], "Virtual memory size in bytes."),
     gauge("process_virtual_memory_max_bytes", "bytes", &[], "Maximum amount of virtual memory available in bytes."),
     gauge("process_resident_memory_bytes", "bytes", &[], "Resident memory size in bytes."),
+    gauge("process_memory_limit_bytes", "bytes", &[], "Memory this process may use: the smallest limit of its control groups, else the machine's memory."),
     gauge("process_start_time_seconds", "seconds", &[], "Start time of the process since unix epoch in seconds."),
     gauge("process_threads", "", &[], "Number of OS threads in the process."),
 ];

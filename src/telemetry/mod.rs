@@ -1,12 +1,15 @@
 //! What the service tells its operators: metrics, traces and logs, from their start to their last flush.
 
+pub mod exemplars;
 pub mod exposition;
 pub mod in_flight;
 pub mod instruments;
 pub mod log_control;
 pub mod log_writer;
 pub mod logs;
+mod memory_limit;
 pub mod scope;
+pub mod signals;
 mod subscriber;
 pub mod traces;
 

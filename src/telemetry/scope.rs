@@ -106,9 +106,8 @@ impl RequestScope {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_phase(&self, phase: Option<(&'static str, Instant)>) -> Option<(&'static str, Instant)> {
-        let mut now = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut now, phase)
+    fn set_phase(&self, phase: Option<(&'static str, Instant)>) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
     }
 
     /// Notes the code of the problem that is answered. The first note stays.
@@ -137,23 +136,24 @@ pub fn record_database(duration: Duration) {
     with_current(|scope| scope.add_database(duration));
 }
 
-/// Notes what the current request waits for, until the answer is dropped; a wait within it goes before it meanwhile.
+/// Notes what the current request waits for, until the answer is dropped.
 pub fn doing(phase: &'static str) -> Doing {
-    Doing(current().map(|scope| {
-        let before = scope.set_phase(Some((phase, Instant::now())));
-        (scope, before)
-    }))
+    let scope = current();
+    if let Some(scope) = &scope {
+        scope.set_phase(Some((phase, Instant::now())));
+    }
+    Doing(scope)
 }
 
-/// A wait of the current request, for as long as this lives.
+/// A wait of the current request, for as long as this lives. It is part of every statement's future, so it is small.
 #[derive(Debug)]
 #[must_use = "the request waits for as long as this lives"]
-pub struct Doing(Option<(Arc<RequestScope>, Option<(&'static str, Instant)>)>);
+pub struct Doing(Option<Arc<RequestScope>>);
 
 impl Drop for Doing {
     fn drop(&mut self) {
-        if let Some((scope, before)) = self.0.take() {
-            scope.set_phase(before);
+        if let Some(scope) = &self.0 {
+            scope.set_phase(None);
         }
     }
 }

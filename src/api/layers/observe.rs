@@ -139,6 +139,7 @@ impl Observed {
             status.as_u16(),
             error_type,
             elapsed,
+            &self.scope,
         );
         self.span.finish(
             status.as_u16(),

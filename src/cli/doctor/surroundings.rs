@@ -9,6 +9,7 @@ use http::Uri;
 use tokio::net::TcpStream;
 
 use super::Finding;
+use crate::background::disk;
 
 /// Free space below which the database is about to stop.
 const LITTLE: u64 = 64 << 20;
@@ -21,8 +22,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 pub(super) fn data_folder(folder: &Path) -> Finding {
     const NAME: &str = "data_dir";
     let shown = folder.display();
-    // A folder that is not there yet is made at the start, on the disk of the nearest one that is.
-    let Some(existing) = folder.ancestors().map(or_here).find(|one| one.exists()) else {
+    let Some(existing) = disk::existing(folder) else {
         return Finding::broken(
             NAME,
             format!("{shown} cannot be reached"),
@@ -38,25 +38,13 @@ pub(super) fn data_folder(folder: &Path) -> Finding {
             advice,
         );
     }
-    match rustix::fs::statvfs(existing) {
-        Ok(disk) => room(
-            &shown.to_string(),
-            disk.f_bavail.saturating_mul(disk.f_frsize),
-        ),
+    match disk::room(existing) {
+        Ok(disk) => room(&shown.to_string(), disk.available),
         Err(failure) => Finding::doubtful(
             NAME,
             format!("{shown} is writable, its disk is unknown: {failure}"),
             "",
         ),
-    }
-}
-
-/// The last ancestor of a relative path is empty, and means the folder we are in.
-fn or_here(path: &Path) -> &Path {
-    if path.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        path
     }
 }
 

@@ -1,31 +1,52 @@
-//! What `/readyz` asks: the lifecycle, the database and its schema.
+//! The checks of readiness: the lifecycle, the database and its schema. `/readyz` and the gauges tell of the same runs.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::ops::{self, CheckReport, CheckStatus};
 use crate::store::{Store, chain};
+use crate::telemetry::instruments::health;
+
+/// Every check, in the order of the report; the `check` label.
+pub(super) const CHECKS: [&str; 3] = ["lifecycle", "database", "schema"];
 
 /// Longest wait for a sign of life.
 const LIMIT: Duration = Duration::from_secs(1);
+/// How often the checks run without a probe.
+const EVERY: Duration = Duration::from_secs(5);
 
 /// What the checks ask. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Readiness {
     lifecycle: Lifecycle,
     store: Arc<OnceLock<Store>>,
-    /// Once the schema was found complete, it stays so.
-    schema_is_complete: Arc<AtomicBool>,
+    runs: Arc<Mutex<Runs>>,
+    changed: Arc<Notify>,
+}
+
+/// What is known of the runs so far.
+#[derive(Debug, Default)]
+struct Runs {
+    begun: u64,
+    /// The latest run that set the gauges: one that began before it and took longer must not.
+    told: u64,
+    /// What was wrong with the schema when it was last seen.
+    schema: Option<Result<(), String>>,
 }
 
 impl Readiness {
     pub(super) fn new(lifecycle: Lifecycle) -> Self {
+        health::prime(&CHECKS);
         Self {
             lifecycle,
             store: Arc::default(),
-            schema_is_complete: Arc::default(),
+            runs: Arc::default(),
+            changed: Arc::default(),
         }
     }
 
@@ -33,6 +54,11 @@ impl Readiness {
     pub(super) fn opened(&self, store: Store) {
         // A second one would be a defect, and the first is the one in use.
         drop(self.store.set(store));
+    }
+
+    /// Notes that the lifecycle has moved on, so that the gauges need not wait for their turn.
+    pub(super) fn changed(&self) {
+        self.changed.notify_one();
     }
 
     /// What the ops listener calls.
@@ -43,19 +69,56 @@ impl Readiness {
         })
     }
 
+    /// Runs the checks every 5 s, and at once when the lifecycle moves on, whether or not anybody probes.
+    pub(super) async fn observe_always(self, until: CancellationToken) {
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stopping = false;
+        while !until.is_cancelled() {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.changed.notified() => {}
+                () = self.lifecycle.soft().cancelled(), if !stopping => stopping = true,
+                () = until.cancelled() => return,
+            }
+            self.check().await;
+        }
+    }
+
+    /// Runs the checks: at most two limits long.
     async fn check(&self) -> Vec<CheckReport> {
+        let run = self.with_runs(|runs| {
+            runs.begun += 1;
+            runs.begun
+        });
         let mut reports = vec![self.check_lifecycle()];
-        let Some(store) = self.store.get() else {
-            reports.push(report(
-                "database",
-                Instant::now(),
-                Err("not opened yet".to_owned()),
-            ));
-            return reports;
-        };
-        reports.push(timed("database", Box::pin(check_database(store))).await);
-        reports.push(timed("schema", self.check_schema(store)).await);
+        if let Some(store) = self.store.get() {
+            let database = timed("database", Box::pin(check_database(store))).await;
+            let answers = database.status == CheckStatus::Ok;
+            reports.push(database);
+            reports.push(timed("schema", self.check_schema(store, answers)).await);
+        } else {
+            for name in ["database", "schema"] {
+                reports.push(report(
+                    name,
+                    Instant::now(),
+                    Err("not opened yet".to_owned()),
+                ));
+            }
+        }
+        self.with_runs(|runs| {
+            if runs.told < run {
+                runs.told = run;
+                for one in &reports {
+                    health::checked(one.name, one.status == CheckStatus::Ok);
+                }
+            }
+        });
         reports
+    }
+
+    fn with_runs<T>(&self, f: impl FnOnce(&mut Runs) -> T) -> T {
+        f(&mut self.runs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn check_lifecycle(&self) -> CheckReport {
@@ -68,22 +131,28 @@ impl Readiness {
         report("lifecycle", Instant::now(), found)
     }
 
-    async fn check_schema(&self, store: &Store) -> Result<(), String> {
-        if self.schema_is_complete.load(Ordering::Relaxed) {
-            return Ok(());
+    /// Asked anew each time: a restored backup may be older than the program. What a database that does not answer would
+    /// say is taken to be what it said last, so that an outage is told once, by its own check.
+    async fn check_schema(&self, store: &Store, database_answers: bool) -> Result<(), String> {
+        if !database_answers {
+            let last = self.with_runs(|runs| runs.schema.clone());
+            return last.unwrap_or_else(|| Err("the database does not answer".to_owned()));
         }
         let version = store
             .schema_version()
             .await
             .map_err(|failure| chain(&failure))?;
-        if version.applied < version.known {
+        health::pending_migrations(version.pending);
+        let found = if version.pending > 0 {
             let (applied, known) = (version.applied, version.known);
-            return Err(format!(
+            Err(format!(
                 "at version {applied}, {known} is needed: run `convoke migrate`"
-            ));
-        }
-        self.schema_is_complete.store(true, Ordering::Relaxed);
-        Ok(())
+            ))
+        } else {
+            Ok(())
+        };
+        self.with_runs(|runs| runs.schema = Some(found.clone()));
+        found
     }
 }
 

@@ -86,7 +86,7 @@ impl Names {
     }
 }
 
-/// Where the program begins in memory, from the text of proc_pid_maps(5).
+/// Where the program begins in memory, from the text of `proc_pid_maps(5)`.
 fn base(maps: &str, path: &Path) -> Option<u64> {
     // The path may hold blanks, as ` (deleted)` does after an update.
     let path = path.display().to_string();

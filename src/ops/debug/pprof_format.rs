@@ -62,6 +62,7 @@ pub(super) struct Label {
     pub(super) text: i64,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "the format has them")]
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Mapping {
     #[prost(uint64, tag = "1")]

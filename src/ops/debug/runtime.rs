@@ -45,7 +45,7 @@ struct Runtime {
 
 #[derive(Debug, Serialize)]
 struct Worker {
-    worker: usize,
+    number: usize,
     /// 1 when it never rested. A worker that is stuck in one task reads 0: its time counts when the task lets go.
     busy_ratio: f64,
     busy_seconds_total: f64,
@@ -110,7 +110,7 @@ async fn watch(metrics: &RuntimeMetrics) -> Runtime {
         let total = busy(worker);
         let share = total.saturating_sub(*before).as_secs_f64() / watched.as_secs_f64();
         Worker {
-            worker,
+            number: worker,
             busy_ratio: share.min(1.0),
             busy_seconds_total: total.as_secs_f64(),
             parks_total: metrics.worker_park_count(worker),

@@ -1,12 +1,13 @@
 //! The recorder, and handles to the series of a metric, made once and kept.
 
 use std::collections::BTreeMap;
-use std::sync::{LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 
 use super::{INSTRUMENTS, Instrument, Kind, find};
+use crate::telemetry::exemplars::{self, Source};
 
 /// No label comes from a client; should one slip through, it ends here and not in the memory of Prometheus.
 const MAX_SERIES: usize = 4096;
@@ -75,6 +76,36 @@ impl Handle for Gauge {
 impl Handle for Histogram {
     fn register(key: &Key) -> Self {
         recorder().register_histogram(key, &METADATA)
+    }
+}
+
+/// A histogram whose buckets show the span of a recent observation.
+#[derive(Clone)]
+pub(super) struct Traced {
+    histogram: Histogram,
+    exemplars: Arc<exemplars::Series>,
+}
+
+impl Traced {
+    pub(super) fn record(&self, value: f64, source: Source<'_>) {
+        self.histogram.record(value);
+        self.exemplars.offer(value, source);
+    }
+}
+
+impl Handle for Traced {
+    fn register(key: &Key) -> Self {
+        // As the exporter writes it: values of ours need no escaping.
+        let labels = key.labels();
+        let labels: Vec<String> = labels
+            .map(|label| format!("{}=\"{}\"", label.key(), label.value()))
+            .collect();
+        let line = format!("{}_bucket{{{}", key.name(), labels.join(","));
+        let bounds = find(key.name()).map_or(&[][..], |one| one.bounds);
+        Self {
+            histogram: Histogram::register(key),
+            exemplars: exemplars::Series::new(line, bounds),
+        }
     }
 }
 

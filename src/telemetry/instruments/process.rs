@@ -6,10 +6,11 @@ use metrics::{Counter, Gauge, Histogram};
 use tokio::runtime::Handle;
 
 use super::family::{Family, series};
+use crate::telemetry::memory_limit;
 
 static PANICS: Family<Counter, 0> = Family::new("panics_total");
 static DELAYS: Family<Histogram, 0> = Family::new("tokio_runtime_scheduling_delay_seconds");
-static NUMBERS: [Family<Gauge, 0>; 12] = [
+static NUMBERS: [Family<Gauge, 0>; 14] = [
     Family::new("process_cpu_seconds_total"),
     Family::new("process_open_fds"),
     Family::new("process_max_fds"),
@@ -22,6 +23,8 @@ static NUMBERS: [Family<Gauge, 0>; 12] = [
     Family::new("tokio_runtime_alive_tasks"),
     Family::new("tokio_runtime_global_queue_depth"),
     Family::new("tokio_runtime_worker_busy_seconds_total"),
+    Family::new("process_memory_limit_bytes"),
+    Family::new("system_clock_time_seconds"),
 ];
 
 /// How often the probe asks the runtime for its turn.
@@ -52,7 +55,7 @@ pub fn config_info(environment: &str, database_system: &str, rate_limit: bool) {
     series::<Gauge>("config_info", &[environment, database_system, rate_limit]).set(1.0);
 }
 
-/// Takes the numbers of the process and of the runtime, as they are now. It reads `/proc`.
+/// Takes the numbers of the process and of the runtime, as they are now. It reads `/proc` and the control groups.
 #[expect(
     clippy::cast_precision_loss,
     reason = "gauges are floats; none of these comes near 2^53"
@@ -65,7 +68,7 @@ pub fn collect(runtime: Option<&Handle>) {
             .map(|worker| runtime.worker_total_busy_duration(worker).as_secs_f64())
             .sum()
     });
-    let values: [Option<f64>; 12] = [
+    let values: [Option<f64>; 14] = [
         process.cpu_seconds_total,
         process.open_fds.map(|fds| fds as f64),
         process.max_fds.map(|fds| fds as f64),
@@ -78,12 +81,25 @@ pub fn collect(runtime: Option<&Handle>) {
         runtime.as_ref().map(|one| one.num_alive_tasks() as f64),
         runtime.as_ref().map(|one| one.global_queue_depth() as f64),
         busy,
+        memory_limit::read().map(|bytes| bytes as f64),
+        Some(clock()),
     ];
     for (number, value) in NUMBERS.iter().zip(values) {
         if let Some(value) = value {
             number.with([], |one| one.set(value));
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the machine's own clock is what is asked for, whatever the injected one says"
+)]
+fn clock() -> f64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
 }
 
 /// Measures how late the runtime gives a task its turn, for as long as it is polled: run it as a task.

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram};
+use metrics::{Counter, Gauge};
 
-use super::family::{Family, OTHER, series};
+use super::family::{Family, OTHER, Traced, series};
+use crate::telemetry::exemplars::Source;
+use crate::telemetry::scope::RequestScope;
 
 const DURATION: &str = "http_server_request_duration_seconds";
 
@@ -36,7 +38,7 @@ pub struct Route {
     pub outcomes: Vec<(u16, &'static str)>,
 }
 
-type Outcomes = Vec<((u16, &'static str), Histogram)>;
+type Outcomes = Vec<((u16, &'static str), Traced)>;
 
 struct Place {
     route: Box<str>,
@@ -69,7 +71,7 @@ impl Place {
         }
     }
 
-    fn with(&self, method: usize, outcome: (u16, &'static str), f: impl FnOnce(&Histogram)) {
+    fn with(&self, method: usize, outcome: (u16, &'static str), f: impl FnOnce(&Traced)) {
         let Some(cell) = self.methods.get(method) else {
             return;
         };
@@ -94,7 +96,7 @@ impl Place {
         }
     }
 
-    fn histogram(&self, method: usize, (status, error_type): (u16, &str)) -> Histogram {
+    fn histogram(&self, method: usize, (status, error_type): (u16, &str)) -> Traced {
         let method = METHODS.get(method).copied().unwrap_or(OTHER);
         series(
             DURATION,
@@ -145,10 +147,11 @@ impl Requests {
         status: u16,
         error_type: &'static str,
         duration: Duration,
+        scope: &RequestScope,
     ) {
         self.place(route)
             .with(method_id(method), (status, error_type), |one| {
-                one.record(duration.as_secs_f64());
+                one.record(duration.as_secs_f64(), Source::Request(scope));
             });
     }
 

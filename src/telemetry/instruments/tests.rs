@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
-use crate::telemetry::exposition;
+use crate::telemetry::exposition::{self, Format};
+use crate::telemetry::scope::RequestScope;
 
 #[test]
 fn names_say_their_kind_and_unit_and_none_is_there_twice() {
@@ -55,6 +56,8 @@ fn prime_all() -> requests::Requests {
     process::build_info("1", "abc");
     process::config_info("development", "sqlite", true);
     database::prime("sqlite", ["events.find"], ["busy"], ["main"]);
+    health::prime(&["database"]);
+    health::file_system("data", 1, 2);
     outbox::prime(&["email"], &["delivered"]);
     protection::prime_rate_limits(&["write"], &["allowed"]);
     protection::prime_caches(&["sessions"]);
@@ -67,10 +70,45 @@ fn prime_all() -> requests::Requests {
     }])
 }
 
+fn scope(sampled: bool) -> std::sync::Arc<RequestScope> {
+    let (trace_id, span_id) = ("a".repeat(32), "b".repeat(16));
+    RequestScope::new("r".into(), "/p".into(), trace_id, span_id, sampled)
+}
+
+#[test]
+fn openmetrics_names_families_and_bounds_as_it_must_and_shows_exemplars() {
+    let requests = prime_all();
+    let took = Duration::from_millis(30);
+    requests.observe("GET", "/v1/events/{id}", 200, "", took, &scope(true));
+    let text = exposition::render(Format::OpenMetrics, None);
+    let bucket = "http_server_request_duration_seconds_bucket{http_request_method=\"GET\",\
+                  http_route=\"/v1/events/{id}\",http_response_status_code=\"200\",error_type=\"\",le=\"0.05\"} ";
+    let bucket = text.lines().find_map(|line| line.strip_prefix(bucket));
+    let exemplar = format!(
+        " # {{trace_id=\"{}\",span_id=\"{}\"}} 0.03 ",
+        "a".repeat(32),
+        "b".repeat(16)
+    );
+    assert!(bucket.unwrap().contains(&exemplar), "{bucket:?}");
+    assert_eq!(text.matches(&exemplar).count(), 1, "in its own bucket only");
+    for part in [
+        "# TYPE panics counter\n# HELP panics Panics caught or fatal; each is a defect.\npanics_total ",
+        "# TYPE build info\n# HELP build Always 1; the labels tell the build.\nbuild_info{",
+        "# TYPE db_client_connection_count unknown\n",
+        "# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\n",
+        "# TYPE db_client_write_batch_size histogram\n# HELP",
+        "db_client_write_batch_size_bucket{le=\"64.0\"} ",
+        "db_client_write_batch_size_bucket{le=\"+Inf\"} ",
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
+    assert!(text.ends_with("\n# EOF\n") && !text.contains("\n\n"));
+}
+
 #[test]
 fn what_is_declared_is_emitted_once_primed_with_help_and_type() {
     let _requests = prime_all();
-    let text = exposition::render(None);
+    let text = exposition::render(Format::Text, None);
     for one in INSTRUMENTS {
         // Only a Linux process knows all of its numbers; they are primed all the same.
         let kind = match one.kind {
@@ -92,17 +130,19 @@ fn what_is_declared_is_emitted_once_primed_with_help_and_type() {
 fn ten_thousand_hostile_requests_leave_the_number_of_series_as_it_was() {
     let requests = prime_all();
     let series = || {
-        let text = exposition::render(None);
+        let text = exposition::render(Format::Text, None);
         let hostile = "http_server_request_duration_seconds_count{";
         text.lines()
             .filter(|line| line.starts_with(hostile))
             .count()
     };
-    requests.observe("_OTHER", "unmatched", 404, "not_found", Duration::ZERO);
+    let scope = scope(false);
+    let zero = Duration::ZERO;
+    requests.observe("_OTHER", "unmatched", 404, "not_found", zero, &scope);
     let before = series();
     for number in 0..10_000 {
         let (method, route) = (format!("M{number}"), format!("/{number}"));
-        requests.observe(&method, &route, 404, "not_found", Duration::ZERO);
+        requests.observe(&method, &route, 404, "not_found", zero, &scope);
         drop(requests.active(&method));
         requests.cancelled(&route);
     }
@@ -116,14 +156,15 @@ fn a_request_is_counted_under_its_route_and_its_bucket() {
                 http_route=\"/v1/events/{id}\",http_response_status_code=\"404\",\
                 error_type=\"not_found\",le=\"0.25\"} ";
     let count = || -> u64 {
-        let text = exposition::render(None);
+        let text = exposition::render(Format::Text, None);
         let found = text.lines().find_map(|one| one.strip_prefix(line));
         found.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
     };
     let before = count();
     let took = Duration::from_millis(200);
-    requests.observe("GET", "/v1/events/{id}", 404, "not_found", took);
-    requests.observe("GET", "/v1/events/{id}", 404, "not_found", took * 2);
+    let (route, scope) = ("/v1/events/{id}", scope(false));
+    requests.observe("GET", route, 404, "not_found", took, &scope);
+    requests.observe("GET", route, 404, "not_found", took * 2, &scope);
     assert_eq!(count(), before + 1);
 }
 
@@ -135,7 +176,7 @@ fn a_family_beyond_its_bound_gathers_in_one_series() {
         FAMILY.prime([Box::leak(format!("kind{number}").into_boxed_str())]);
     }
     FAMILY.with(["one more"], |one| one.increment(1));
-    let text = exposition::render(None);
+    let text = exposition::render(Format::Text, None);
     assert!(!text.contains("one more"));
     assert!(text.contains("notifications_created_total{kind=\"_OTHER\"} "));
 }

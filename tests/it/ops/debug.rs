@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use prost::Message;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::support::client::Client;
@@ -396,22 +396,4 @@ async fn a_profile_hardly_slows_requests() {
     let ratio = after.as_secs_f64() / before.as_secs_f64();
     eprintln!("p50 {before:?} without, {after:?} with: {ratio:.3}; p99 {tails:?}");
     assert!(ratio < 1.5, "p50 {before:?} without, {after:?} with");
-}
-
-/// The answer to a request whose body arrives at last is a whole one: keeping track of it changes nothing.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slow_body_is_still_answered() {
-    let service = Service::start(Engine::Sqlite, &[]).await;
-    let address = service.addresses().read().unwrap().public.clone();
-    let mut stream = TcpStream::connect(&address).await.unwrap();
-    let head = format!(
-        "POST /api/v1/auth/login HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: 2\r\n\r\n{{"
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    stream.write_all(b"}").await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 422"), "{answer}");
 }
