@@ -181,6 +181,7 @@ mod tests {
 
     const BOUNDS: &[f64] = &[0.1, 1.0];
 
+    #[expect(clippy::unnecessary_wraps, reason = "the form that is offered")]
     fn ids(number: u64) -> Option<(TraceId, SpanId)> {
         Some((TraceId::from(u128::from(number)), SpanId::from(number)))
     }
