@@ -139,7 +139,7 @@ impl Drop for Line {
             asked = self.asked.as_ref().map(|asked| asked.0.as_str()),
             status = self.status,
             peer = self.peer,
-            duration_ms = self.started.elapsed().as_secs_f64() * 1e3,
+            duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
             "looked into"
         );
     }

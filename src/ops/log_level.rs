@@ -59,7 +59,7 @@ pub(super) async fn change(State(state): State<OpsState>, body: Bytes) -> Respon
             before = state.log_control.filter(),
             after = change.filter,
             ttl_seconds = change.ttl_seconds,
-            "log filter changes"
+            "log filter changed"
         );
     }
     match state.log_control.set(&change.filter, Some(ttl)) {

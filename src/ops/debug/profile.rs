@@ -204,7 +204,7 @@ fn answer(format: Format, body: Vec<u8>, count: i64) -> Response {
 
 fn failed(failure: &impl Display) -> Response {
     let detail = format!("none can be taken (it needs a writable TMPDIR): {failure}");
-    tracing::error!(error = detail, "profile");
+    tracing::error!(error = detail, "a profile cannot be taken");
     problem(StatusCode::INTERNAL_SERVER_ERROR, "profile", &detail)
 }
 

@@ -210,7 +210,7 @@ async fn a_second_profile_is_refused_until_the_first_is_done_or_its_client_gone(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_ends_a_profile_early_and_answers_it() {
-    let mut service = Service::start(Engine::Sqlite, &[("CONVOKE_SHUTDOWN_GRACE", "8s")]).await;
+    let mut service = Service::start(Engine::Sqlite, &[("CONVOKE_SHUTDOWN_GRACE", "12s")]).await;
     let (http, url) = (
         service.http(),
         service.ops_url("/debug/pprof/profile?seconds=60"),
@@ -352,7 +352,7 @@ async fn a_log_filter_is_shown_with_the_time_it_has_left_and_reverts_by_itself()
     );
     let message = |text: &'static str| move |line: &Value| line["message"] == text;
     service
-        .wait_for_log("of the change", LIMIT, message("log filter changes"))
+        .wait_for_log("of the change", LIMIT, message("log filter changed"))
         .await;
     service
         .wait_for_log("of its end", LIMIT, message("log filter reverted"))
