@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::config;
 use crate::telemetry::recording::{self, StepKind};
+use crate::telemetry::scope;
 
 /// A password could not be hashed: a fault of the service.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,7 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashError> {
+        let _doing = scope::doing("password hash");
         recording::timed(StepKind::Hash, "password", async {
             let turn = Arc::clone(&self.turns)
                 .acquire_owned()

@@ -24,8 +24,10 @@ use crate::domain::participant::ParticipantStatus;
 use crate::domain::seats::Admission;
 use crate::lifecycle::{Lifecycle, panic_text};
 use crate::listener::{self, Drained, Limits, Listener};
+use crate::ops::debug::DebugState;
 use crate::ops::{self, About, Console, OpsState, VersionInfo};
 use crate::store::{OPERATIONS, POOL, Store, Transient, chain};
+use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::{self, Guard, instruments, traces};
 
 /// Connections at once on the ops listener: Prometheus, probes and a person or two.
@@ -37,14 +39,17 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// Runs the service until it is asked to stop.
 pub(super) async fn run(loaded: Loaded, traces: traces::Options) -> Result<ExitCode, Failure> {
-    let Loaded { config, warnings } = loaded;
+    let shown = ops::debug::describe(&loaded, &traces, crate::config::process_variable);
+    let Loaded {
+        config, warnings, ..
+    } = loaded;
     let instance = crate::domain::new_id().to_string();
     let guard = telemetry::start(telemetry_options(&config, traces, &instance))?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     // The log and the last spans go out whatever happens, a panic of ours included.
-    let served = AssertUnwindSafe(serve(&config, &guard, instance))
+    let served = AssertUnwindSafe(serve(&config, &guard, instance, shown))
         .catch_unwind()
         .await;
     let code = match served {
@@ -83,7 +88,12 @@ fn telemetry_options(
 }
 
 /// Starts everything, waits for the signal, and stops everything. The error is the reason in words, with its causes.
-async fn serve(config: &Config, guard: &Guard, instance: String) -> Result<(), String> {
+async fn serve(
+    config: &Config,
+    guard: &Guard,
+    instance: String,
+    shown: serde_json::Value,
+) -> Result<(), String> {
     let lifecycle = Lifecycle::new();
     lifecycle
         .watch_signals()
@@ -108,7 +118,9 @@ async fn serve(config: &Config, guard: &Guard, instance: String) -> Result<(), S
             .await;
     });
     let ops = bind("ops", config.server.ops_listen).await?;
-    let state = ops_state(config, guard, &readiness, instance);
+    let in_flight = InFlight::default();
+    let debug = DebugState::new(lifecycle.clone(), in_flight.clone(), shown);
+    let state = ops_state(config, guard, &readiness, instance, debug);
     let console = state.console.clone();
     lifecycle.spawn_unwatched("console", console.run(readiness.clone().into_check()));
     let ops = listen(
@@ -123,7 +135,7 @@ async fn serve(config: &Config, guard: &Guard, instance: String) -> Result<(), S
     let started = tokio::select! {
         biased;
         () = lifecycle.wait_for_signal() => None,
-        started = start(config, &lifecycle, &readiness) => Some(started?),
+        started = start(config, &lifecycle, &readiness, in_flight) => Some(started?),
     };
     let Some((store, public)) = started else {
         tracing::info!(step = "stopped_while_starting", "shutdown");
@@ -149,6 +161,7 @@ async fn start(
     config: &Config,
     lifecycle: &Lifecycle,
     readiness: &Readiness,
+    in_flight: InFlight,
 ) -> Result<(Store, Listening), String> {
     let store = prepare::open_store(config, lifecycle).await;
     let store =
@@ -175,7 +188,7 @@ async fn start(
     let public = bind("public", config.server.listen).await?;
     background::start(&store, background::Options::from_config(config), lifecycle);
     readiness.opened(store.clone());
-    let api = Api::new(config, store.clone(), lifecycle);
+    let api = Api::new(config, store.clone(), lifecycle, in_flight);
     let api = api.map_err(|failure| format!("the API cannot be set up: {failure}"))?;
     let (gauges, closing) = (api.clone(), lifecycle.closing().clone());
     lifecycle.spawn("api gauges", async move {
@@ -254,7 +267,13 @@ fn ops_limits(config: &Config) -> Limits {
     }
 }
 
-fn ops_state(config: &Config, guard: &Guard, readiness: &Readiness, instance: String) -> OpsState {
+fn ops_state(
+    config: &Config,
+    guard: &Guard,
+    readiness: &Readiness,
+    instance: String,
+    debug: DebugState,
+) -> OpsState {
     let version = VersionInfo {
         version: VERSION,
         revision: REVISION,
@@ -273,6 +292,7 @@ fn ops_state(config: &Config, guard: &Guard, readiness: &Readiness, instance: St
         log_control: guard.log_control(),
         readiness: readiness.clone().into_check(),
         version,
+        debug,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The ops listener's router: console, metrics, probes, version and log level. It is never mounted on the public one.
 
 pub mod console;
+pub mod debug;
 mod log_level;
 mod probes;
 
@@ -12,6 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::future::BoxFuture;
+use serde_json::json;
 
 pub use self::console::{About, Console};
 pub use self::probes::{CheckReport, CheckStatus, VersionInfo};
@@ -35,6 +37,8 @@ pub struct OpsState {
     pub version: VersionInfo,
     /// What the console shows.
     pub console: Console,
+    /// What can be looked into.
+    pub debug: debug::DebugState,
 }
 
 impl std::fmt::Debug for OpsState {
@@ -47,6 +51,7 @@ impl std::fmt::Debug for OpsState {
 
 /// The routes of the ops listener.
 pub fn router(state: OpsState) -> Router {
+    let debug = debug::router(state.debug.clone());
     Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(probes::live))
@@ -55,6 +60,20 @@ pub fn router(state: OpsState) -> Router {
         .route("/log-level", get(log_level::show).put(log_level::change))
         .merge(console::routes())
         .with_state(state)
+        .merge(debug)
+}
+
+/// A problem document (RFC 9457) that names the faulty field.
+fn problem(status: StatusCode, field: &str, detail: &str) -> Response {
+    let document = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": format!("{field}: {detail}"),
+        "errors": [{ "field": field, "detail": detail }],
+    });
+    let media_type = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, media_type, document.to_string()).into_response()
 }
 
 async fn metrics(State(state): State<OpsState>, headers: HeaderMap) -> Response {

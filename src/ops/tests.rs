@@ -8,6 +8,8 @@ use tower::ServiceExt as _;
 use tracing_subscriber::reload;
 
 use super::*;
+use crate::lifecycle::Lifecycle;
+use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::log_control::parse_filter;
 
 struct Ops {
@@ -45,6 +47,11 @@ fn ops(database: CheckStatus) -> Ops {
             })
         }),
         version,
+        debug: debug::DebugState::new(
+            Lifecycle::new(),
+            InFlight::default(),
+            json!({"settings": []}),
+        ),
     };
     Ops {
         router: router(state),
@@ -106,6 +113,11 @@ async fn the_log_level_is_shown_and_changed() {
     assert_eq!(changed["ttl_seconds"], 600);
     let (_, changed) = ops.json("PUT", "/log-level", r#"{"filter": "warn"}"#).await;
     assert_eq!(changed["ttl_seconds"], 900);
+    let (_, shown) = ops.json("GET", "/log-level", "").await;
+    assert!(
+        (890..=900).contains(&shown["ttl_seconds"].as_u64().unwrap()),
+        "{shown}"
+    );
 }
 
 #[tokio::test]

@@ -199,6 +199,7 @@ pub(super) struct Timing {
     name: &'static str,
     started: Instant,
     pub(super) span: tracing::Span,
+    _doing: scope::Doing,
 }
 
 impl Timing {
@@ -209,6 +210,7 @@ impl Timing {
             name,
             started: Instant::now(),
             span,
+            _doing: scope::doing(name),
         }
     }
 

@@ -55,6 +55,7 @@ use crate::{
     telemetry::{
         instruments,
         recording::{self, StepKind},
+        scope,
     },
 };
 
@@ -208,9 +209,10 @@ impl Store {
 
     async fn timed<T>(&self, wait: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let waiting = instruments::database::waiting(POOL);
+        let doing = scope::doing("connection");
         let started = Instant::now();
         let result = wait.await;
-        drop(waiting);
+        drop((waiting, doing));
         let waited = started.elapsed();
         instruments::database::waited(POOL, waited);
         if let Err(failure) = &result {

@@ -2,6 +2,7 @@
 
 pub mod exemplars;
 pub mod exposition;
+pub mod in_flight;
 pub mod instruments;
 pub mod log_control;
 pub mod log_writer;

@@ -6,6 +6,7 @@ pub mod options;
 pub mod sampling;
 mod span_export;
 pub mod spans;
+pub mod variables;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};

@@ -64,6 +64,7 @@ pub(crate) async fn observe(State(api): State<Api>, request: Request, next: Next
     );
     let request_bytes = request.body().size_hint().exact().unwrap_or(0);
     let active = api.requests.active(method);
+    let tracked = api.in_flight.enter(method, &route, started, &scope);
     let mut observed = Observed {
         api,
         method,
@@ -85,7 +86,7 @@ pub(crate) async fn observe(State(api): State<Api>, request: Request, next: Next
     let mut response = work.instrument(tracing_span).await;
 
     observed.finish(&response);
-    drop(active);
+    drop((active, tracked));
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&scope.request_id) {
         headers.insert(REQUEST_ID.clone(), value);

@@ -2,6 +2,7 @@
 
 mod collector;
 mod console;
+mod debug;
 mod hostile;
 mod logs;
 mod secrets;

@@ -158,6 +158,8 @@ async fn ops_pages(service: &Service) -> String {
         "/livez",
         "/version",
         "/log-level",
+        "/debug/config",
+        "/debug/runtime",
     ] {
         all.push_str(&page(service, &service.ops_url(path)).await);
     }
