@@ -3,14 +3,18 @@
 use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tracing_subscriber::reload;
 
 use super::*;
+use crate::lifecycle::Lifecycle;
+use crate::ops::debug::DebugState;
+use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::log_control::parse_filter;
 use crate::telemetry::recording::{Recording, StepKind};
 use crate::telemetry::ring::{Record, Ring, Why, Work};
+use crate::telemetry::scope::RequestScope;
 
 fn console() -> Console {
     let (_, handle) = reload::Layer::new(parse_filter("info").unwrap());
@@ -74,13 +78,15 @@ fn the_snapshot_shows_what_was_counted_and_past_points() {
     let requests = crate::telemetry::instruments::requests::Requests::new([]);
     let console = console();
     let before = document(&console)["totals"]["requests"].as_u64().unwrap();
-    requests.observe(
-        "GET",
-        "/of-the-console",
-        503,
-        "overloaded",
-        Duration::from_millis(3),
+    let scope = RequestScope::new(
+        "r".into(),
+        "/".into(),
+        "a".repeat(32),
+        "b".repeat(16),
+        false,
     );
+    let took = Duration::from_millis(3);
+    requests.observe("GET", "/of-the-console", 503, "overloaded", took, &scope);
     console.sample(None);
     console.sample(None);
     let page = document(&console);
@@ -165,5 +171,6 @@ fn whole() -> Router<()> {
         readiness: Arc::new(|| Box::pin(async { Vec::new() })),
         version: console.0.about.version.clone(),
         console,
+        debug: DebugState::new(Lifecycle::new(), InFlight::default(), json!({})),
     })
 }
