@@ -36,14 +36,15 @@ mutate-rules: ## Change each alert rule in turn; a rule test must notice each ch
 load: ## Every load test against a service started here (PROFILES="smoke load")
 	tests/install.sh
 	cargo build --locked --release
-	$(KIT) load $(PROFILES)
+	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) load $(PROFILES)
 
 observe: ## Convoke, Prometheus with the rules, Alertmanager and a load on this machine, until Ctrl-C
 	tests/install.sh
 	cargo build --locked
-	$(KIT) observe
+	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/debug/convoke $(KIT) observe
 
-previews: ## Draw each dashboard from a real Prometheus after a real load, into docs/previews/
+previews: ## Draw each dashboard and the console after a real load, into docs/previews/
 	tests/install.sh
 	cargo build --locked
+	tests/console.sh previews
 	$(KIT) previews

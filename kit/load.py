@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.agreement import Books, compare
+from kit.exposition import samples
 from kit.paths import LOAD_TESTS
 from kit.process import Program, StartError, wait_until
 from kit.stack import Stack, convoke_binary, stack
@@ -20,6 +21,9 @@ PROFILES = ["smoke", "load", "spike", "stress", "breakpoint", "soak"]
 ENGINES = ["sqlite", "postgres"]
 # The places for requests in flight are made few, so that one machine's k6 can fill them.
 SETTINGS = {"stress": {"CONVOKE_MAX_IN_FLIGHT": "64"}, "spike": {"CONVOKE_MAX_IN_FLIGHT": "64"}}
+# Both sides share the processors here, so k6's clock says how busy they were, and the service's how quick it refused.
+PATIENCE = {"stress": {"REFUSED_WITHIN": "10000"}}
+QUICK = 0.95
 # Finding the rate that breaks an SLO is what that profile is for.
 MAY_BREAK = {"breakpoint"}
 THRESHOLDS_BROKEN = 99
@@ -75,6 +79,26 @@ def memory(running: Stack, start: float, end: float) -> dict[str, Any] | None:
     }
 
 
+def refusals(before: str, after: str) -> dict[str, float] | None:
+    """How many 503 the service gave, and the share of them within a tenth of a second by its own clock."""
+
+    def count(text: str, suffix: str, bound: str | None) -> float:
+        found = samples(text, f"http_server_request_duration_seconds_{suffix}")
+        wanted = [
+            value
+            for labels, value in found
+            if labels["http_response_status_code"] == "503" and labels.get("le") == bound
+        ]
+        return sum(wanted)
+
+    total = count(after, "count", None) - count(before, "count", None)
+    if total == 0:
+        return None
+    quick = (count(after, "bucket", "0.1") - count(before, "bucket", "0.1")) / total
+    print(f"  the service answered 503 to {total:.0f} requests, {quick:.1%} of them within 0.1 s", flush=True)
+    return {"total": total, "within_0.1_s": quick}
+
+
 def told_prometheus(running: Stack, test_id: str, summary: dict[str, Any]) -> str | None:
     """What is wrong with k6's own count in Prometheus, if anything."""
 
@@ -96,9 +120,9 @@ def run(profile: str, engine: str, settings: dict[str, str], out: Path) -> list[
     print(f"=== {profile} on {engine}", flush=True)
     findings = []
     with stack(engine, settings=SETTINGS.get(profile), interval="5s") as running:
-        before = Books.read(running.service.metrics())
+        before = running.service.metrics()
         start = time.time()
-        program = k6(running, profile, test_id, settings)
+        program = k6(running, profile, test_id, PATIENCE.get(profile, {}) | settings)
         running.also(program)
         code = program.wait(LONGEST)
         end = time.time()
@@ -109,15 +133,22 @@ def run(profile: str, engine: str, settings: dict[str, str], out: Path) -> list[
         summary = json.loads(written.read_text())
 
         running.service.wait_quiet()
-        agreement = compare(summary, Books.read(running.service.metrics()).since(before))
+        after = running.service.metrics()
+        agreement = compare(summary, Books.read(after).since(Books.read(before)))
         print(agreement.text(), flush=True)
+        summary["refusals"] = refusals(before, after)
         findings += agreement.findings
         findings += filter(None, [told_prometheus(running, test_id, summary)])
         summary["agreement"] = {"unanswered": agreement.unanswered, "findings": agreement.findings}
         summary["memory"] = memory(running, start, end)
+        if profile == "stress" and summary["refusals"] and summary["refusals"]["within_0.1_s"] < QUICK:
+            findings.append(f"only {summary['refusals']['within_0.1_s']:.1%} of the refusals took less than 0.1 s")
         if profile == "soak":
             findings += creep(summary["memory"])
 
+        judged = [one for one in summary["thresholds"] if "scenario:rate_" not in one["metric"]]
+        empty = [one for one in judged if one["metric"].startswith("http_req") and not one["samples"]]
+        findings += [f"threshold over nothing: {one['metric']}: {one['source']}" for one in empty]
         broken = [one for one in summary["thresholds"] if not one["ok"]]
         if profile in MAY_BREAK:
             if summary["figures"]["sustained"] is None:
@@ -166,11 +197,15 @@ def main(arguments: list[str]) -> int:
     out = (options.out or Path(tempfile.mkdtemp(prefix="convoke-load."))).resolve()
     settings = {"DURATION": options.duration, "RATE": options.rate, "PEAK": options.peak}
     settings = {name: str(value) for name, value in settings.items() if value is not None}
-    print(f"{convoke_binary()}; summaries in {out}")
 
     findings = []
-    for profile in options.profiles or PROFILES:
-        for engine in options.engine or ENGINES:
-            findings += run(profile, engine, settings, out)
+    try:
+        print(f"{convoke_binary()}; summaries in {out}")
+        for profile in options.profiles or PROFILES:
+            for engine in options.engine or ENGINES:
+                findings += run(profile, engine, settings, out)
+    except StartError as error:
+        print(error, file=sys.stderr)
+        return 2
     print("\n".join(findings) or "every profile held its thresholds, and both sides' counts agree")
     return 1 if findings else 0

@@ -19,6 +19,7 @@ from kit.paths import DASHBOARDS, DOCS
 from kit.process import Program, StartError
 from kit.prometheus import PrometheusClient
 from kit.stack import stack
+from kit.trace_sink import trace_sink
 
 OUT = DOCS / "previews"
 LIMIT = 300_000
@@ -86,8 +87,9 @@ def main(arguments: list[str]) -> int:
     if options.prometheus:
         found = render(options.prometheus, options.out, options.seconds, "a service and a load started elsewhere")
     else:
-        with stack(interval="5s") as running:
+        with trace_sink() as sink, stack(settings={"OTEL_EXPORTER_OTLP_ENDPOINT": sink}, interval="5s") as running:
             running.prometheus.wait_scraped()
+            started = time.time()
             load = {"DURATION": f"{options.seconds:.0f}s", "RATE": options.rate}
             program = k6(running, "load", "previews", load)
             running.also(program)
@@ -97,7 +99,8 @@ def main(arguments: list[str]) -> int:
                 print(f"{program.output()}\nthe load test ended with {code}", file=sys.stderr)
                 return 1
             what = f"{options.seconds / 60:.0f} minutes of the load test at {options.rate} actions a second, on SQLite"
-            found = render(running.prometheus.url, options.out, options.seconds, what)
+            # What the load set up before it began is shown too.
+            found = render(running.prometheus.url, options.out, time.time() - started, what)
     for one in found:
         print(one, file=sys.stderr)
     return 1 if found else 0

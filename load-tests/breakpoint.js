@@ -22,8 +22,10 @@ rates.forEach((at, index) => {
   const more = { startTime: `${Math.round(index * seconds)}s`, ...vus(at, Math.max(places(400), at)) };
   scenarios[name(at)] = arrivals(at, seconds, more);
   const tags = `scenario:${name(at)}`;
-  Object.assign(thresholds, sloThresholds(tags, { abortOnFail: true }), {
-    [`dropped_iterations{${tags}}`]: [{ threshold: `count<${Math.max(2, at / 50)}`, abortOnFail: true }],
+  // Not before half of the step: one slow answer among the first few would be its 99th percentile.
+  const abort = { abortOnFail: true, delayAbortEval: `${Math.round((index + 0.5) * seconds)}s` };
+  Object.assign(thresholds, sloThresholds(tags, abort), {
+    [`dropped_iterations{${tags}}`]: [{ threshold: `count<${Math.max(2, at / 50)}`, ...abort }],
     [`http_reqs{${tags}}`]: ['count>=0'],
     [`iterations{${tags}}`]: ['count>=0'],
   });

@@ -1,5 +1,7 @@
 //! How the process begins and ends: shutdown tokens, tracked tasks, readiness and signals.
 
+pub mod tasks;
+
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::tasks::{Group, Tasks};
 use crate::telemetry::instruments;
 
 /// Where the process stands.
@@ -47,6 +50,7 @@ pub struct Lifecycle {
     closing: CancellationToken,
     hard: CancellationToken,
     tasks: TaskTracker,
+    named: Tasks,
     ready: Arc<AtomicBool>,
 }
 
@@ -109,6 +113,11 @@ impl Lifecycle {
         }
     }
 
+    /// The tasks that were started here, by name.
+    pub fn tasks(&self) -> &Tasks {
+        &self.named
+    }
+
     /// Starts a task that the shutdown waits for. A panic in it is logged and counted, and ends this task only.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.spawn_in(&self.tasks, name, task);
@@ -121,7 +130,7 @@ impl Lifecycle {
         name: &'static str,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
-        start(tracker.track_future(guarded(name, task)));
+        start(tracker.track_future(guarded(name, self.named.group(name), task)));
     }
 
     /// As [`Self::spawn`], but nobody waits for it: it serves others until the runtime ends.
@@ -130,7 +139,7 @@ impl Lifecycle {
         name: &'static str,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
-        start(guarded(name, task));
+        start(guarded(name, self.named.group(name), task));
     }
 
     /// Waits until every task of [`Self::spawn`] has ended.
@@ -176,8 +185,10 @@ fn start(task: impl Future<Output = ()> + Send + 'static) {
     drop(tokio::spawn(task));
 }
 
-async fn guarded(name: &'static str, task: impl Future<Output = ()>) {
-    if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+async fn guarded(name: &'static str, group: Arc<Group>, task: impl Future<Output = ()>) {
+    let watched = Arc::clone(&group).watch(AssertUnwindSafe(task).catch_unwind());
+    if let Err(panic) = watched.await {
+        group.panicked();
         instruments::process::panicked();
         tracing::error!(
             task = name,

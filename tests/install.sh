@@ -11,6 +11,7 @@ need() { # need PACKAGE COMMAND…: the package, unless the command succeeds
 has_server() { compgen -G '/usr/lib/postgresql/*/bin/initdb' || command -v initdb; }
 
 need build-essential command -v cc
+need chromium command -v chromium
 need curl command -v curl
 need jq command -v jq
 need postgresql has_server

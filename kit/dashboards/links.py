@@ -63,8 +63,6 @@ def build(link: dict, known: Places) -> dict:
             title, url = "Logs", explore_url(LOKI, {"expr": query, "queryType": "range"})
         case {"traces": query}:
             title, url = "Traces", explore_url(TEMPO, {"query": query, "queryType": "traceql", "limit": 20})
-        case {"url": url}:
-            title = url
         case _:
             raise ValueError(f"a link that leads nowhere: {link}")
     return {"title": link.get("title", title), "url": url, "targetBlank": not url.startswith("/d/")}

@@ -58,14 +58,18 @@ def _distance(one: Color, other: Color) -> int:
 
 def _palette(counts: Counter[Color]) -> tuple[list[Color], dict[Color, int]]:
     """The colors kept, the most used first and none too near to another, and a place among them for each color."""
-    kept: list[Color] = []
+    # Of colors that differ by less than four a channel, nobody sees which one it is: the most used stands for all.
+    groups: dict[Color, list[Color]] = {}
     for color, _ in counts.most_common():
+        groups.setdefault((color[0] >> 2, color[1] >> 2, color[2] >> 2), []).append(color)
+    kept: list[Color] = []
+    for color, *_ in groups.values():
         if len(kept) < COLORS and all(_distance(color, one) > APART for one in kept):
             kept.append(color)
     places = {}
-    for color in counts:
-        nearest = min(range(len(kept)), key=lambda index: _distance(color, kept[index]))
-        places[color] = nearest
+    for group in groups.values():
+        nearest = min(range(len(kept)), key=lambda index, one=group[0]: _distance(one, kept[index]))
+        places |= dict.fromkeys(group, nearest)
     return kept, places
 
 
@@ -78,8 +82,7 @@ def with_palette(data: bytes) -> bytes:
     size = 3 if color == 2 else 4
     raw = zlib.decompress(b"".join(body for kind, body in chunks if kind == b"IDAT"))
     rows = _unfilter(raw, width, height, size)
-    # Two bits less a channel: nobody sees it in a gradient, and there are far fewer colors to place.
-    pixels = [[(r & 252, g & 252, b & 252) for r, g, b in _triples(row, size)] for row in rows]
+    pixels = [list(zip(row[0::size], row[1::size], row[2::size], strict=True)) for row in rows]
     counts: Counter[Color] = Counter()
     for row in pixels:
         counts.update(row)
@@ -88,7 +91,3 @@ def with_palette(data: bytes) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
     body = _chunk(b"IHDR", header) + _chunk(b"PLTE", b"".join(map(bytes, kept)))
     return SIGNATURE + body + _chunk(b"IDAT", zlib.compress(packed, 9)) + _chunk(b"IEND", b"")
-
-
-def _triples(row: bytes, size: int) -> Iterator[Color]:
-    return zip(row[0::size], row[1::size], row[2::size], strict=True)

@@ -1,11 +1,14 @@
 """The drawing of dashboards: figures as Grafana writes them, holes, buckets, and smaller pictures."""
 
+import math
 import struct
 import unittest
 import zlib
 
-from kit.drawing import cells, chart, colors, evaluate, png, units
+from kit.dashboards import build, promql
+from kit.drawing import cells, chart, colors, evaluate, page, png, units
 from kit.drawing.evaluate import Line, Window
+from kit.prometheus import Series
 
 WINDOW = Window(start=1_000, end=1_300, step=15, interval=5)
 
@@ -98,6 +101,53 @@ def colors_of(data: bytes) -> list[list[tuple[int, ...]]]:
     palette, raw = chunks[b"PLTE"], zlib.decompress(chunks[b"IDAT"])
     at = [[raw[y * (width + 1) + 1 + x] for x in range(width)] for y in range(height)]
     return [[tuple(palette[3 * one : 3 * one + 3]) for one in row] for row in at]
+
+
+class Everywhere:
+    """A Prometheus in which every query has one series, with the labels that its result can have."""
+
+    def __init__(self, *values: float) -> None:
+        self.values = values
+
+    def _series(self, expression: str, count: int) -> list[Series]:
+        labels = dict.fromkeys(promql.result_labels(promql.parse(expression)) or (), "x") | {"le": "0.5"}
+        return [
+            Series(labels, [(WINDOW.start + 15 * (i + 1), self.values[i % len(self.values)]) for i in range(count)])
+        ]
+
+    def query(self, expression: str, _time: float) -> list[Series]:
+        return self._series(expression, 1)
+
+    def query_range(self, expression: str, _start: float, _end: float, _step: float) -> list[Series]:
+        return self._series(expression, 10)
+
+    def exemplars(self, _expression: str, _start: float, _end: float) -> list[dict]:
+        return [{"exemplars": [{"timestamp": WINDOW.start + 20, "value": "0.1"}]}]
+
+
+class Nowhere(Everywhere):
+    """A Prometheus that has nothing."""
+
+    def _series(self, _expression: str, _count: int) -> list[Series]:
+        return []
+
+
+class Pages(unittest.TestCase):
+    def test_every_dashboard_can_be_drawn_whatever_the_values(self) -> None:
+        for uid, made in build().items():
+            for values in ((1.0, 2.0), (0.0,), (math.nan,), (-1.0, math.inf)):
+                with self.subTest(uid, values=values):
+                    text, height, empty = page.draw(Everywhere(*values), made, WINDOW, "the footer")
+                    self.assertEqual(empty, [])
+                    self.assertGreater(height, 500)
+                    self.assertEqual(text.count('class="panel"'), sum(one["type"] != "row" for one in made["panels"]))
+                    self.assertIn("the footer", text)
+
+    def test_queries_without_an_answer_are_told(self) -> None:
+        made = build()["convoke-delivery"]
+        text, _, empty = page.draw(Nowhere(), made, WINDOW, "")
+        self.assertEqual(len(empty), sum(len(one.get("targets", [])) for one in made["panels"]))
+        self.assertIn("No data", text)
 
 
 class Pictures(unittest.TestCase):

@@ -36,7 +36,7 @@ function report(key, response, trace) {
 
 // Sends a request of `ROUTES[key]` to `path`. `expected` are the statuses that are right here; anything else is a failed
 // check, except a refusal when overload is what the profile wants to see (`mayRefuse`).
-export function send(key, path, { token, body, headers = {}, expected, operation, mayRefuse = false }) {
+export function send(key, path, { token, body, headers = {}, expected, kind, mayRefuse = false }) {
   const name = ROUTES[key];
   const method = name.slice(0, name.indexOf(' '));
   const trace = hex(32);
@@ -44,7 +44,7 @@ export function send(key, path, { token, body, headers = {}, expected, operation
   const sent = Object.assign({ traceparent: `00-${trace}-${hex(16)}-${flags}` }, headers);
   if (token) sent.authorization = `Bearer ${token}`;
   if (body !== undefined) sent['content-type'] = 'application/json';
-  const tags = { name, operation: operation || (method === 'GET' ? 'read' : 'write') };
+  const tags = { name, kind: kind || (method === 'GET' ? 'read' : 'write') };
 
   started.add(1, { name });
   const payload = body === undefined ? null : JSON.stringify(body);

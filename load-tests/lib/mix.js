@@ -101,11 +101,11 @@ function notice(me) {
   const response = me.send('invite', `${at(made)}/participants/`, { body, expected: [201] });
   if (response.status !== 201) return;
   const invited = Date.now();
-  peer.renew();
   let found = null;
   while (!found && Date.now() - invited < GIVEN_UP) {
     sleep(0.1);
-    const page = json(peer.send('inbox', '/api/v1/notifications/?unread=true&limit=20', { expected: [200] }), 200);
+    // Read ones too: another session of the guest may have been faster.
+    const page = json(peer.send('inbox', '/api/v1/notifications/?limit=50', { expected: [200] }), 200);
     found = page && page.items.find((item) => item.event_id === made.id);
   }
   deliveryLag.add(Date.now() - invited);
@@ -113,9 +113,14 @@ function notice(me) {
   if (found) peer.send('seen', `/api/v1/notifications/${found.id}/read`, { expected: [204] });
 }
 
+// A password hash is the dearest request there is, and rare.
+function signIn(me) {
+  me.signIn();
+}
+
 // Shares of 100.
 const MIX = [
-  [24, browse],
+  [23.8, browse],
   [25, read],
   [14, calendar],
   [8, search],
@@ -126,6 +131,7 @@ const MIX = [
   [3, create],
   [3, invite],
   [2, notice],
+  [0.2, signIn],
 ];
 
 let me = null;
@@ -139,7 +145,6 @@ export function act(world, { mayRefuse = false } = {}) {
   }
   me.mayRefuse = mayRefuse;
   peer.mayRefuse = mayRefuse;
-  me.renew();
   let share = Math.random() * 100;
   const [, action] = MIX.find(([weight]) => (share -= weight) < 0) || MIX[0];
   action(me);

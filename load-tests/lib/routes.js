@@ -8,6 +8,7 @@ export const ROUTES = {
   register: 'POST /api/v1/auth/register',
   login: 'POST /api/v1/auth/login',
   me: 'GET /api/v1/users/me',
+  key: 'POST /api/v1/api-keys/',
   list: 'GET /api/v1/events/',
   create: 'POST /api/v1/events/',
   event: `GET ${EVENT}`,

@@ -55,6 +55,7 @@ use crate::{
     lifecycle::Lifecycle,
     store::Store,
     telemetry::{
+        in_flight::InFlight,
         instruments::{protection, requests::Requests},
         scope,
     },
@@ -88,6 +89,7 @@ pub struct Shared {
     limits: Limits,
     routes: Routes,
     requests: Requests,
+    in_flight: InFlight,
     running: idempotency::Running,
     trusted_proxies: Vec<ipnet::IpNet>,
     cors_origins: Vec<CorsOrigin>,
@@ -105,11 +107,16 @@ struct Limits {
 }
 
 impl Api {
-    /// By the settings.
+    /// By the settings. `in_flight` is told of each request.
     ///
     /// # Errors
     /// When the password hash does not accept its parameters.
-    pub fn new(config: &Config, store: Store, lifecycle: &Lifecycle) -> Result<Self, HashError> {
+    pub fn new(
+        config: &Config,
+        store: Store,
+        lifecycle: &Lifecycle,
+        in_flight: InFlight,
+    ) -> Result<Self, HashError> {
         let tokens = Tokens::new(
             &config.server.secret_key,
             store.clock().clone(),
@@ -129,6 +136,7 @@ impl Api {
             principals: Principals::new(store.clone(), tokens.clone(), &config.cache),
             passwords: Passwords::new(&config.auth)?,
             requests: Requests::new(routes.series()),
+            in_flight,
             lifecycle: lifecycle.clone(),
             running: idempotency::Running::default(),
             trusted_proxies: config.server.trusted_proxies.clone(),

@@ -9,6 +9,8 @@ use argon2::{
 use tokio::sync::Semaphore;
 
 use crate::config;
+use crate::telemetry::recording::{self, StepKind};
+use crate::telemetry::scope;
 
 /// A password could not be hashed: a fault of the service.
 #[derive(Debug, thiserror::Error)]
@@ -78,16 +80,20 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashError> {
-        let turn = Arc::clone(&self.turns)
-            .acquire_owned()
-            .await
-            .map_err(fault)?;
-        let done = tokio::task::spawn_blocking(move || {
-            let result = work();
-            drop(turn);
-            result
-        });
-        done.await.map_err(fault)
+        let _doing = scope::doing("password hash");
+        recording::timed(StepKind::Hash, "password", async {
+            let turn = Arc::clone(&self.turns)
+                .acquire_owned()
+                .await
+                .map_err(fault)?;
+            let done = tokio::task::spawn_blocking(move || {
+                let result = work();
+                drop(turn);
+                result
+            });
+            done.await.map_err(fault)
+        })
+        .await
     }
 }
 

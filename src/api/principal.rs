@@ -1,6 +1,7 @@
 //! Who is behind a request: bearer tokens resolved to users, with a cache that forgets within a second.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderMap, header};
 use moka::future::Cache;
@@ -15,7 +16,11 @@ use crate::{
         user::{ApiKey, Role, Scope},
     },
     store::{self, Store},
-    telemetry::{instruments::protection, traces},
+    telemetry::{
+        instruments::protection,
+        recording::{self, StepKind},
+        traces,
+    },
 };
 
 /// The names of the caches in metrics.
@@ -182,7 +187,10 @@ impl Principals {
     ) -> Result<Option<(Uuid, Arc<ApiKey>)>, Arc<store::Error>> {
         let ask = async {
             let asked = self.store.api_key_by_hash(&hash);
-            let asked = asked.instrument(traces::cache_span(KEYS)).await?;
+            let began = Instant::now();
+            let asked = asked.instrument(traces::cache_span(KEYS)).await;
+            recording::step(StepKind::Cache, KEYS, began.elapsed(), None, None);
+            let asked = asked?;
             Ok(asked.map(|(user_id, key)| (user_id, Arc::new(key))))
         };
         Box::pin(self.keys.try_get_with_by_ref(&hash, ask)).await
@@ -201,7 +209,10 @@ impl Principals {
     async fn look_up_user(&self, user_id: Uuid) -> Result<Standing, Arc<store::Error>> {
         let ask = async {
             let asked = self.store.user(user_id);
-            match asked.instrument(traces::cache_span(USERS)).await {
+            let began = Instant::now();
+            let asked = asked.instrument(traces::cache_span(USERS)).await;
+            recording::step(StepKind::Cache, USERS, began.elapsed(), None, None);
+            match asked {
                 Ok(user) => Ok(user.disabled_at.is_none().then_some(user.role)),
                 Err(store::Error::NotFound) => Ok(None),
                 Err(failure) => Err(failure),

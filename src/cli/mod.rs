@@ -171,8 +171,9 @@ fn settings(sources: &Sources) -> Result<(Loaded, traces::Options), Failure> {
 
 /// The settings for a command that ends by itself; what is doubtful in them is told on stderr.
 fn load(sources: &Sources) -> Result<Config, Failure> {
-    let Loaded { config, warnings } =
-        Config::load(sources).map_err(|faults| Failure::Settings(faults.to_string()))?;
+    let Loaded {
+        config, warnings, ..
+    } = Config::load(sources).map_err(|faults| Failure::Settings(faults.to_string()))?;
     for warning in warnings {
         writeln!(std::io::stderr().lock(), "warning: {warning}")?;
     }

@@ -24,8 +24,10 @@ use crate::domain::participant::ParticipantStatus;
 use crate::domain::seats::Admission;
 use crate::lifecycle::{Lifecycle, panic_text};
 use crate::listener::{self, Drained, Limits, Listener};
-use crate::ops::{self, OpsState, VersionInfo};
+use crate::ops::debug::DebugState;
+use crate::ops::{self, About, Console, OpsState, VersionInfo};
 use crate::store::{OPERATIONS, POOL, Store, Transient, chain};
+use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::{self, Guard, instruments, traces};
 
 /// Connections at once on the ops listener: Prometheus, probes and a person or two.
@@ -37,13 +39,17 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// Runs the service until it is asked to stop.
 pub(super) async fn run(loaded: Loaded, traces: traces::Options) -> Result<ExitCode, Failure> {
-    let Loaded { config, warnings } = loaded;
-    let guard = telemetry::start(telemetry_options(&config, traces))?;
+    let shown = ops::debug::describe(&loaded, &traces, crate::config::process_variable);
+    let Loaded {
+        config, warnings, ..
+    } = loaded;
+    let instance = crate::domain::new_id().to_string();
+    let guard = telemetry::start(telemetry_options(&config, traces, &instance))?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     // The log and the last spans go out whatever happens, a panic of ours included.
-    let served = AssertUnwindSafe(serve(&config, &guard))
+    let served = AssertUnwindSafe(serve(&config, &guard, instance, shown))
         .catch_unwind()
         .await;
     let code = match served {
@@ -62,7 +68,11 @@ pub(super) async fn run(loaded: Loaded, traces: traces::Options) -> Result<ExitC
     Ok(code)
 }
 
-fn telemetry_options(config: &Config, traces: traces::Options) -> telemetry::Options {
+fn telemetry_options(
+    config: &Config,
+    traces: traces::Options,
+    instance: &str,
+) -> telemetry::Options {
     telemetry::Options {
         log_filter: config.log.filter.as_str().to_owned(),
         log_format: match config.log.format {
@@ -72,13 +82,18 @@ fn telemetry_options(config: &Config, traces: traces::Options) -> telemetry::Opt
         environment: config.server.env.as_str().to_owned(),
         service_version: VERSION,
         revision: REVISION,
-        instance: crate::domain::new_id().to_string(),
+        instance: instance.to_owned(),
         traces,
     }
 }
 
 /// Starts everything, waits for the signal, and stops everything. The error is the reason in words, with its causes.
-async fn serve(config: &Config, guard: &Guard) -> Result<(), String> {
+async fn serve(
+    config: &Config,
+    guard: &Guard,
+    instance: String,
+    shown: serde_json::Value,
+) -> Result<(), String> {
     let lifecycle = Lifecycle::new();
     lifecycle
         .watch_signals()
@@ -103,7 +118,11 @@ async fn serve(config: &Config, guard: &Guard) -> Result<(), String> {
             .await;
     });
     let ops = bind("ops", config.server.ops_listen).await?;
-    let state = ops_state(guard, &readiness);
+    let in_flight = InFlight::default();
+    let debug = DebugState::new(lifecycle.clone(), in_flight.clone(), shown);
+    let state = ops_state(config, guard, &readiness, instance, debug);
+    let console = state.console.clone();
+    lifecycle.spawn_unwatched("console", console.run(readiness.clone().into_check()));
     let ops = listen(
         ops,
         "ops",
@@ -116,7 +135,7 @@ async fn serve(config: &Config, guard: &Guard) -> Result<(), String> {
     let started = tokio::select! {
         biased;
         () = lifecycle.wait_for_signal() => None,
-        started = start(config, &lifecycle, &readiness) => Some(started?),
+        started = start(config, &lifecycle, &readiness, in_flight) => Some(started?),
     };
     let Some((store, public)) = started else {
         tracing::info!(step = "stopped_while_starting", "shutdown");
@@ -142,6 +161,7 @@ async fn start(
     config: &Config,
     lifecycle: &Lifecycle,
     readiness: &Readiness,
+    in_flight: InFlight,
 ) -> Result<(Store, Listening), String> {
     let store = prepare::open_store(config, lifecycle).await;
     let store =
@@ -168,7 +188,7 @@ async fn start(
     let public = bind("public", config.server.listen).await?;
     background::start(&store, background::Options::from_config(config), lifecycle);
     readiness.opened(store.clone());
-    let api = Api::new(config, store.clone(), lifecycle);
+    let api = Api::new(config, store.clone(), lifecycle, in_flight);
     let api = api.map_err(|failure| format!("the API cannot be set up: {failure}"))?;
     let (gauges, closing) = (api.clone(), lifecycle.closing().clone());
     lifecycle.spawn("api gauges", async move {
@@ -247,18 +267,64 @@ fn ops_limits(config: &Config) -> Limits {
     }
 }
 
-fn ops_state(guard: &Guard, readiness: &Readiness) -> OpsState {
+fn ops_state(
+    config: &Config,
+    guard: &Guard,
+    readiness: &Readiness,
+    instance: String,
+    debug: DebugState,
+) -> OpsState {
     let version = VersionInfo {
         version: VERSION,
         revision: REVISION,
         rust_version: env!("CARGO_PKG_RUST_VERSION"),
     };
+    let about = About {
+        version: version.clone(),
+        environment: config.server.env.as_str(),
+        instance,
+        settings: worth_knowing(config),
+        max_in_flight: config.limits.max_in_flight,
+    };
     OpsState {
         exposition: guard.exposition(),
+        console: Console::new(about, guard.log_control()),
         log_control: guard.log_control(),
         readiness: readiness.clone().into_check(),
         version,
+        debug,
     }
+}
+
+/// Settings that whoever is paged wants to see beside the figures. Never an address of a dependency, and no secret.
+fn worth_knowing(config: &Config) -> Vec<(&'static str, String)> {
+    let (limits, database, outbox) = (&config.limits, &config.database, &config.outbox);
+    let engine = database.url.engine();
+    let connections = match engine {
+        crate::config::Engine::Postgres => database.max_connections,
+        crate::config::Engine::Sqlite => config.sqlite.readers,
+    };
+    let rate_limit = if config.rate_limit.enabled {
+        "on"
+    } else {
+        "off"
+    };
+    vec![
+        ("database", engine.as_str().to_owned()),
+        ("connections at most", connections.to_string()),
+        (
+            "statement timeout",
+            format!("{:?}", database.statement_timeout),
+        ),
+        ("request timeout", format!("{:?}", limits.request_timeout)),
+        (
+            "requests in flight at most",
+            limits.max_in_flight.to_string(),
+        ),
+        ("rate limit", rate_limit.to_owned()),
+        ("delivery attempts", outbox.max_attempts.to_string()),
+        ("outbox lease", format!("{:?}", outbox.lease)),
+    ]
 }
 
 /// Makes every series exist whose labels are known, so that a rate over its first increase is right.
@@ -286,6 +352,7 @@ fn where_to_look(public: SocketAddr, ops: SocketAddr) {
     let base = url(public);
     tracing::info!("API      {base}/api/v1");
     tracing::info!("Docs     {base}/docs/");
+    tracing::info!("Console  {}/", url(ops));
     tracing::info!("Metrics  {}/metrics", url(ops));
 }
 

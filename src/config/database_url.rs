@@ -112,6 +112,10 @@ impl Value for DatabaseUrl {
         "sqlite://PATH or postgres://USER:PASSWORD@HOST:PORT/NAME".to_owned()
     }
 
+    fn shown(&self, _text: &str) -> String {
+        self.to_string()
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let engine = match text.split_once(':').map(|(scheme, _)| scheme) {
             Some("sqlite") => Engine::Sqlite,

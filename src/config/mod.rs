@@ -25,6 +25,7 @@ pub use amount::{ByteSize, Rate};
 pub use database_url::{DatabaseUrl, Engine};
 pub use fault::{Fault, Faults, Source};
 pub use net::CorsOrigin;
+pub use reader::Effective;
 pub use secret::Secret;
 pub use settings::{
     Auth, Cache, Database, Limits, Log, Outbox, RateLimit, Server, Shutdown, Sqlite,
@@ -67,6 +68,8 @@ pub struct Loaded {
     /// Whole sentences to be logged once logging has begun: unknown `CONVOKE_*` variables, settings
     /// without effect, and what is allowed but doubtful. They hold no secret.
     pub warnings: Vec<String>,
+    /// Every setting as it may be shown, in the order of the table.
+    pub effective: Vec<Effective>,
 }
 
 impl Config {
@@ -102,7 +105,11 @@ impl Config {
             config
         });
         match config {
-            Some(config) if !reader.has_faults() => Ok(Loaded { config, warnings }),
+            Some(config) if !reader.has_faults() => Ok(Loaded {
+                config,
+                warnings,
+                effective: reader.take_effective(),
+            }),
             _ => Err(Faults {
                 faults: reader.into_faults(),
                 warnings,

@@ -15,6 +15,20 @@ pub(super) struct Reader<'a> {
     surroundings: Surroundings,
     faults: Vec<Fault>,
     faulty: BTreeSet<&'static str>,
+    effective: Vec<Effective>,
+}
+
+/// A setting in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effective {
+    /// Key in the file.
+    pub key: &'static str,
+    /// Name of its environment variable.
+    pub variable: String,
+    /// Its value as text; `[redacted]` for a secret, and a URL is without its password.
+    pub value: String,
+    /// Who gave it.
+    pub source: Source,
 }
 
 impl<'a> Reader<'a> {
@@ -35,6 +49,7 @@ impl<'a> Reader<'a> {
             },
             faults,
             faulty: BTreeSet::new(),
+            effective: Vec::new(),
         };
         // Other defaults stand on this one, so it is looked up before the table is read in order.
         reader.surroundings.data_dir = all()
@@ -50,7 +65,15 @@ impl<'a> Reader<'a> {
         let (text, source) = self.look_up(setting);
         let problem = match text {
             Ok(text) => match T::parse(&text) {
-                Ok(value) if in_range(&value, setting) => return Some(value),
+                Ok(value) if in_range(&value, setting) => {
+                    self.effective.push(Effective {
+                        key: setting.key,
+                        variable: setting.variable(),
+                        value: value.shown(&text),
+                        source,
+                    });
+                    return Some(value);
+                }
                 Ok(_) => describe(setting, &text, "is out of range"),
                 Err(problem) => describe(setting, &text, &problem),
             },
@@ -138,6 +161,11 @@ impl<'a> Reader<'a> {
     /// Reserved names that the file uses.
     pub(super) fn reserved_in_file(&self) -> &[String] {
         &self.file.reserved
+    }
+
+    /// Every setting read so far that is without fault.
+    pub(super) fn take_effective(&mut self) -> Vec<Effective> {
+        std::mem::take(&mut self.effective)
     }
 
     pub(super) fn into_faults(self) -> Vec<Fault> {

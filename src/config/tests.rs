@@ -43,7 +43,9 @@ fn faults(variables: &[(&str, &str)], toml: &str) -> Vec<String> {
 
 #[test]
 fn nothing_needs_to_be_set() {
-    let Loaded { config, warnings } = load(&[], "");
+    let Loaded {
+        config, warnings, ..
+    } = load(&[], "");
     assert_eq!(config.server.env, Environment::Development);
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.server.ops_listen.to_string(), "127.0.0.1:9464");

@@ -7,6 +7,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::fault::quoted;
 
+/// What stands for a secret.
+pub(super) const REDACTED: &str = "[redacted]";
+
 /// A type that a setting can have. Every source is text in the end, so there is one parser per type.
 pub(super) trait Value: Sized {
     /// The type as the reference names it.
@@ -24,6 +27,11 @@ pub(super) trait Value: Sized {
     /// Reads trimmed text. The error completes "the value …" and never repeats the text itself,
     /// because it may be a secret.
     fn parse(text: &str) -> Result<Self, String>;
+
+    /// The value as an operator may see it; `text` is what it was read from.
+    fn shown(&self, text: &str) -> String {
+        if Self::SECRET { REDACTED } else { text }.to_owned()
+    }
 
     /// Whether the value is in the range; types without an order are always.
     fn within(&self, _min: &Self, _max: &Self) -> bool {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use super::OpsState;
+use super::{OpsState, problem};
 use crate::telemetry::FilterError;
+use crate::telemetry::log_control::parse_filter;
 
 /// A changed filter is forgotten sooner than a bill for logs is noticed.
 const DEFAULT_TTL_SECONDS: u64 = 900;
@@ -33,12 +33,13 @@ fn default_ttl() -> u64 {
 struct Level {
     filter: String,
     base_filter: String,
+    /// Until `base_filter` comes back.
     #[serde(skip_serializing_if = "Option::is_none")]
-    ttl_seconds: Option<u64>,
+    ttl_seconds: Option<u128>,
 }
 
 pub(super) async fn show(State(state): State<OpsState>) -> Response {
-    level(&state, None)
+    level(&state)
 }
 
 /// Takes the raw body: this listener owes its faults the same form as the API, whatever the content type.
@@ -51,18 +52,18 @@ pub(super) async fn change(State(state): State<OpsState>, body: Bytes) -> Respon
         let range = format!("must be from 1 to {MAX_TTL_SECONDS}");
         return problem(StatusCode::UNPROCESSABLE_ENTITY, "ttl_seconds", &range);
     }
-    let before = state.log_control.filter();
     let ttl = Duration::from_secs(change.ttl_seconds);
+    if parse_filter(&change.filter).is_ok() {
+        // Told before it is done: the new filter may leave this line out.
+        tracing::info!(
+            before = state.log_control.filter(),
+            after = change.filter,
+            ttl_seconds = change.ttl_seconds,
+            "log filter changed"
+        );
+    }
     match state.log_control.set(&change.filter, Some(ttl)) {
-        Ok(()) => {
-            tracing::info!(
-                before,
-                after = change.filter,
-                ttl_seconds = change.ttl_seconds,
-                "log filter changed"
-            );
-            level(&state, Some(change.ttl_seconds))
-        }
+        Ok(()) => level(&state),
         Err(error @ FilterError::Invalid(_)) => problem(
             StatusCode::UNPROCESSABLE_ENTITY,
             "filter",
@@ -76,24 +77,14 @@ pub(super) async fn change(State(state): State<OpsState>, body: Bytes) -> Respon
     }
 }
 
-fn level(state: &OpsState, ttl_seconds: Option<u64>) -> Response {
+fn level(state: &OpsState) -> Response {
+    let left = state.log_control.time_left();
+    // Rounded up: what was just set reads as it was asked for.
+    let ttl_seconds = left.map(|left| left.as_millis().div_ceil(1000));
     Json(Level {
         filter: state.log_control.filter(),
         base_filter: state.log_control.base_filter().to_owned(),
         ttl_seconds,
     })
     .into_response()
-}
-
-/// A problem document (RFC 9457) that names the faulty field.
-fn problem(status: StatusCode, field: &str, detail: &str) -> Response {
-    let document = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": format!("{field}: {detail}"),
-        "errors": [{ "field": field, "detail": detail }],
-    });
-    let media_type = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, media_type, document.to_string()).into_response()
 }

@@ -1,5 +1,7 @@
-//! The ops listener's router: metrics, probes, version and log level. It is never mounted on the public one.
+//! The ops listener's router: console, metrics, probes, version and log level. It is never mounted on the public one.
 
+pub mod console;
+pub mod debug;
 mod log_level;
 mod probes;
 
@@ -8,10 +10,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::future::BoxFuture;
+use serde_json::json;
 
+pub use self::console::{About, Console};
 pub use self::probes::{CheckReport, CheckStatus, VersionInfo};
 
 use crate::telemetry::exposition::Format;
@@ -31,6 +35,10 @@ pub struct OpsState {
     pub readiness: Readiness,
     /// The build.
     pub version: VersionInfo,
+    /// What the console shows.
+    pub console: Console,
+    /// What can be looked into.
+    pub debug: debug::DebugState,
 }
 
 impl std::fmt::Debug for OpsState {
@@ -43,14 +51,29 @@ impl std::fmt::Debug for OpsState {
 
 /// The routes of the ops listener.
 pub fn router(state: OpsState) -> Router {
+    let debug = debug::router(state.debug.clone());
     Router::new()
-        .route("/", get(index))
         .route("/metrics", get(metrics))
         .route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready))
         .route("/version", get(probes::version))
         .route("/log-level", get(log_level::show).put(log_level::change))
+        .merge(console::routes())
         .with_state(state)
+        .merge(debug)
+}
+
+/// A problem document (RFC 9457) that names the faulty field.
+fn problem(status: StatusCode, field: &str, detail: &str) -> Response {
+    let document = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": format!("{field}: {detail}"),
+        "errors": [{ "field": field, "detail": detail }],
+    });
+    let media_type = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, media_type, document.to_string()).into_response()
 }
 
 async fn metrics(State(state): State<OpsState>, headers: HeaderMap) -> Response {
@@ -70,19 +93,6 @@ async fn metrics(State(state): State<OpsState>, headers: HeaderMap) -> Response 
             response
         }
     }
-}
-
-async fn index() -> Html<&'static str> {
-    Html(
-        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Convoke ops</title></head>\n\
-         <body>\n<h1>Convoke ops</h1>\n<ul>\n\
-         <li><a href=\"/metrics\">/metrics</a> for Prometheus</li>\n\
-         <li><a href=\"/livez\">/livez</a> is the process alive</li>\n\
-         <li><a href=\"/readyz\">/readyz</a> can it serve, and which check says no</li>\n\
-         <li><a href=\"/version\">/version</a> what is running</li>\n\
-         <li><a href=\"/log-level\">/log-level</a> the log's filter; PUT changes it for a time</li>\n\
-         </ul>\n</body>\n</html>\n",
-    )
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use tower::ServiceExt as _;
 use tracing_subscriber::reload;
 
 use super::*;
+use crate::lifecycle::Lifecycle;
+use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::log_control::parse_filter;
 
 struct Ops {
@@ -17,9 +19,23 @@ struct Ops {
 
 fn ops(database: CheckStatus) -> Ops {
     let (layer, handle) = reload::Layer::new(parse_filter("info").unwrap());
+    let version = VersionInfo {
+        version: "1.2.3",
+        revision: "abc",
+        rust_version: "1.95",
+    };
+    let about = About {
+        version: version.clone(),
+        environment: "development",
+        instance: "i".to_owned(),
+        settings: Vec::new(),
+        max_in_flight: 512,
+    };
+    let log_control = LogControl::new("info".to_owned(), handle);
     let state = OpsState {
         exposition: Exposition::start().unwrap(),
-        log_control: LogControl::new("info".to_owned(), handle),
+        console: Console::new(about, log_control.clone()),
+        log_control,
         readiness: Arc::new(move || {
             Box::pin(async move {
                 vec![CheckReport {
@@ -30,11 +46,12 @@ fn ops(database: CheckStatus) -> Ops {
                 }]
             })
         }),
-        version: VersionInfo {
-            version: "1.2.3",
-            revision: "abc",
-            rust_version: "1.95",
-        },
+        version,
+        debug: debug::DebugState::new(
+            Lifecycle::new(),
+            InFlight::default(),
+            json!({"settings": []}),
+        ),
     };
     Ops {
         router: router(state),
@@ -96,6 +113,11 @@ async fn the_log_level_is_shown_and_changed() {
     assert_eq!(changed["ttl_seconds"], 600);
     let (_, changed) = ops.json("PUT", "/log-level", r#"{"filter": "warn"}"#).await;
     assert_eq!(changed["ttl_seconds"], 900);
+    let (_, shown) = ops.json("GET", "/log-level", "").await;
+    assert!(
+        (890..=900).contains(&shown["ttl_seconds"].as_u64().unwrap()),
+        "{shown}"
+    );
 }
 
 #[tokio::test]
@@ -135,6 +157,8 @@ async fn head_works_an_unknown_path_is_404_and_a_wrong_method_405() {
         "/readyz",
         "/version",
         "/log-level",
+        "/console/snapshot",
+        "/console/traces",
     ] {
         let (status, _, text) = ops.send("HEAD", path, "").await;
         assert_eq!((status, text.as_str()), (StatusCode::OK, ""), "{path}");

@@ -18,7 +18,11 @@ use super::{
     gate::Place,
     writer::Turn,
 };
-use crate::telemetry::{instruments, scope, traces};
+use crate::telemetry::{
+    instruments,
+    recording::{self, StepKind},
+    scope, traces,
+};
 
 /// Which database is behind the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +128,7 @@ impl Session {
             Self::SqliteWrite(turn) => {
                 let result = turn.commit().await;
                 let failure = result.as_ref().err();
-                timing.observe(failure.map(|one| one.error_type(Engine::Sqlite)));
+                timing.observe(failure.map(|one| one.error_type(Engine::Sqlite)), None);
                 result
             }
             Self::PostgresRead(_) | Self::SqliteRead(_) => Ok(()),
@@ -195,6 +199,7 @@ pub(super) struct Timing {
     name: &'static str,
     started: Instant,
     pub(super) span: tracing::Span,
+    _doing: scope::Doing,
 }
 
 impl Timing {
@@ -205,14 +210,19 @@ impl Timing {
             name,
             started: Instant::now(),
             span,
+            _doing: scope::doing(name),
         }
     }
 
-    pub(super) fn observe(&self, error_type: Option<&'static str>) {
+    pub(super) fn observe(&self, error_type: Option<&'static str>, rows: Option<u64>) {
         let elapsed = self.started.elapsed();
         let system = self.engine.as_str();
         instruments::database::operation(system, self.name, error_type, elapsed, &self.span);
         scope::record_database(elapsed);
+        recording::step(StepKind::Database, self.name, elapsed, rows, error_type);
+        if let Some(rows) = rows {
+            self.span.record("db.response.returned_rows", rows);
+        }
         if let Some(error_type) = error_type {
             self.span.record("error.type", error_type);
             self.span.record("otel.status_code", "ERROR");
@@ -220,9 +230,17 @@ impl Timing {
     }
 
     pub(super) fn finish<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        self.close(result, |_| None)
+    }
+
+    fn close<T>(
+        &self,
+        result: Result<T, sqlx::Error>,
+        rows: impl FnOnce(&T) -> Option<u64>,
+    ) -> Result<T, sqlx::Error> {
         match &result {
-            Ok(_) => self.observe(None),
-            Err(failure) => self.observe(Some(error::error_type(self.engine, failure))),
+            Ok(value) => self.observe(None, rows(value)),
+            Err(failure) => self.observe(Some(error::error_type(self.engine, failure)), None),
         }
         result
     }
@@ -231,10 +249,7 @@ impl Timing {
         &self,
         result: Result<T, sqlx::Error>,
     ) -> Result<T::Value, Error> {
-        if let Ok(value) = &result {
-            self.span.record("db.response.returned_rows", value.rows());
-        }
-        Ok(self.finish(result)?.value())
+        Ok(self.close(result, |value| Some(value.rows()))?.value())
     }
 }
 

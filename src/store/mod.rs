@@ -50,10 +50,20 @@ pub use self::{
     users::{Credentials, NewUser},
 };
 use self::{gate::Gate, retry::Retry, writer::Writer};
-use crate::{domain::clock::Clock, telemetry::instruments};
+use crate::{
+    domain::clock::Clock,
+    telemetry::{
+        instruments,
+        recording::{self, StepKind},
+        scope,
+    },
+};
 
 /// The pool's name in metrics.
 pub const POOL: &str = "main";
+
+/// A wait for a connection that is long enough to be told of in a trace.
+const WORTH_SHOWING: Duration = Duration::from_micros(200);
 
 enum Pools {
     Postgres(Gate),
@@ -199,16 +209,23 @@ impl Store {
 
     async fn timed<T>(&self, wait: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let waiting = instruments::database::waiting(POOL);
+        let doing = scope::doing("connection");
         let started = Instant::now();
         let result = wait.await;
-        drop(waiting);
-        instruments::database::waited(POOL, started.elapsed());
+        drop((waiting, doing));
+        let waited = started.elapsed();
+        instruments::database::waited(POOL, waited);
         if let Err(failure) = &result {
             let engine = self.engine();
             instruments::database::failed(engine.as_str(), failure.error_type(engine));
         }
         if matches!(result, Err(Error::Unavailable(sqlx::Error::PoolTimedOut))) {
             instruments::database::wait_timed_out(POOL);
+        }
+        // At once is no wait, and would only hide what matters.
+        if waited > WORTH_SHOWING || result.is_err() {
+            let failed = result.is_err().then_some("refused");
+            recording::step(StepKind::Wait, "connection", waited, None, failed);
         }
         result
     }

@@ -181,8 +181,8 @@ mod tests {
 
     const BOUNDS: &[f64] = &[0.1, 1.0];
 
-    fn ids(number: u64) -> Option<(TraceId, SpanId)> {
-        Some((TraceId::from(u128::from(number)), SpanId::from(number)))
+    fn ids(number: u64) -> (TraceId, SpanId) {
+        (TraceId::from(u128::from(number)), SpanId::from(number))
     }
 
     fn kept(series: &Series, bucket: usize) -> Option<u64> {
@@ -195,17 +195,17 @@ mod tests {
     fn each_bucket_keeps_the_newest_but_no_more_than_one_a_second() {
         let series = Series::new("newest_bucket{".to_owned(), BOUNDS);
         let second = Duration::from_secs;
-        series.offer_at(0.05, second(10), || ids(1));
+        series.offer_at(0.05, second(10), || Some(ids(1)));
         series.offer_at(0.1, second(10), || {
             panic!("the bucket has one of this second")
         });
-        series.offer_at(0.11, second(10), || ids(2));
-        series.offer_at(7.0, second(10), || ids(3));
+        series.offer_at(0.11, second(10), || Some(ids(2)));
+        series.offer_at(7.0, second(10), || Some(ids(3)));
         assert_eq!(
             [0, 1, 2].map(|at| kept(&series, at)),
             [Some(1), Some(2), Some(3)]
         );
-        series.offer_at(0.01, second(11), || ids(4));
+        series.offer_at(0.01, second(11), || Some(ids(4)));
         assert_eq!(kept(&series, 0), Some(4));
     }
 

@@ -14,7 +14,7 @@ pub mod requests;
 
 pub use self::reference::{reference_json, reference_markdown};
 
-pub(super) use self::family::{render, run_upkeep};
+pub(super) use self::family::{render, render_to, run_upkeep};
 
 /// What a metric does over time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,7 +1,7 @@
 //! Changes the log's filter while the service runs, for a time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tracing_subscriber::{EnvFilter, Registry, reload};
@@ -31,6 +31,7 @@ pub fn parse_filter(text: &str) -> Result<EnvFilter, FilterError> {
 struct State {
     current: String,
     revert: Option<JoinHandle<()>>,
+    until: Option<Instant>,
     /// Tells a revert that fires while a later change takes the lock that its time is over.
     change: u64,
 }
@@ -54,6 +55,7 @@ impl LogControl {
         let state = Mutex::new(State {
             current: base.clone(),
             revert: None,
+            until: None,
             change: 0,
         });
         Self {
@@ -75,6 +77,12 @@ impl LogControl {
         &self.inner.base
     }
 
+    /// How long the filter will stay in force before the one of the start comes back; `None` when it is to stay.
+    pub fn time_left(&self) -> Option<Duration> {
+        let until = self.lock().until?;
+        Some(until.saturating_duration_since(Instant::now()))
+    }
+
     /// Sets the filter; with a time to live it goes back to the one of the start by itself.
     ///
     /// A later call cancels the going back of an earlier one. With a time to live it must be called on a
@@ -91,6 +99,7 @@ impl LogControl {
         if let Some(earlier) = state.revert.take() {
             earlier.abort();
         }
+        state.until = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
         if let Some(ttl) = ttl {
             let (control, change) = (self.clone(), state.change);
             let runtime = tokio::runtime::Handle::current();
@@ -108,8 +117,11 @@ impl LogControl {
         };
         let mut state = self.lock();
         if state.change == change && self.inner.handle.reload(base).is_ok() {
-            self.inner.base.clone_into(&mut state.current);
+            let before = std::mem::replace(&mut state.current, self.inner.base.clone());
             state.revert = None;
+            state.until = None;
+            drop(state);
+            tracing::info!(before, after = self.inner.base, "log filter reverted");
         }
     }
 
@@ -141,8 +153,14 @@ mod tests {
             .set("convoke=debug", Some(Duration::from_millis(1)))
             .unwrap();
         assert_eq!(control.filter(), "convoke=debug");
+        assert!(
+            control
+                .time_left()
+                .is_some_and(|left| left <= Duration::from_millis(1))
+        );
         take_revert(&control).await.unwrap();
         assert_eq!(control.filter(), "info");
+        assert_eq!(control.time_left(), None);
     }
 
     #[tokio::test]

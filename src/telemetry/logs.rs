@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::scope;
+use super::{recording, scope};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -74,9 +74,15 @@ impl LineFormat {
         match self.format {
             LogFormat::Json => {
                 event.record(&mut JsonVisitor(fields));
+                record(event, fields);
                 write_json(out, event, fields)
             }
             LogFormat::Pretty => {
+                if recording::is_on() {
+                    event.record(&mut JsonVisitor(fields));
+                    record(event, fields);
+                    fields.clear();
+                }
                 event.record(&mut PrettyVisitor(fields));
                 write_pretty(out, event, fields)
             }
@@ -207,6 +213,13 @@ impl Visit for PrettyVisitor<'_> {
     }
 }
 
+/// Hands the line to the request or delivery that it was logged in, for the ops console.
+fn record(event: &Event<'_>, fields: &Fields) {
+    let metadata = event.metadata();
+    let level = metadata.level().as_str();
+    recording::line(level, metadata.target(), &fields.message, &fields.rest);
+}
+
 fn write_json(out: &mut Writer<'_>, event: &Event<'_>, fields: &mut Fields) -> fmt::Result {
     out.write_str("{\"timestamp\":\"")?;
     write_timestamp(out, now())?;
@@ -296,11 +309,12 @@ fn escape(out: &mut String, text: &str) {
     out.push_str(text.get(clean_from..).unwrap_or_default());
 }
 
+/// The time since the epoch by the machine's clock, for what operators read.
 #[expect(
     clippy::disallowed_methods,
     reason = "a log line tells when it was written, whatever the injected clock says"
 )]
-fn now() -> Duration {
+pub fn now() -> Duration {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()

@@ -2,11 +2,16 @@
 
 pub mod exemplars;
 pub mod exposition;
+pub mod in_flight;
 pub mod instruments;
 pub mod log_control;
 pub mod log_writer;
 pub mod logs;
 mod memory_limit;
+pub mod objectives;
+pub mod reading;
+pub mod recording;
+pub mod ring;
 pub mod scope;
 pub mod signals;
 mod subscriber;
@@ -17,7 +22,7 @@ use std::time::{Duration, Instant};
 
 pub use self::exposition::Exposition;
 pub use self::log_control::{FilterError, LogControl};
-pub use self::logs::LogFormat;
+pub use self::logs::{LogFormat, now as wall_clock};
 pub use self::scope::RequestScope;
 
 use self::instruments::pipeline;

@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::recording::Recording;
 
 tokio::task_local! {
     static CURRENT: Arc<RequestScope>;
@@ -22,11 +24,14 @@ pub struct RequestScope {
     pub span_id: String,
     /// Whether the request's spans are recorded and exported.
     pub sampled: bool,
+    /// Its steps and log lines.
+    pub recording: Recording,
     database_nanos: AtomicU64,
     database_queries: AtomicU32,
     principal: OnceLock<&'static str>,
     rate_limit: OnceLock<&'static str>,
     error_code: OnceLock<&'static str>,
+    phase: Mutex<Option<(&'static str, Instant)>>,
 }
 
 impl RequestScope {
@@ -44,11 +49,13 @@ impl RequestScope {
             trace_id,
             span_id,
             sampled,
+            recording: Recording::start(),
             database_nanos: AtomicU64::new(0),
             database_queries: AtomicU32::new(0),
             principal: OnceLock::new(),
             rate_limit: OnceLock::new(),
             error_code: OnceLock::new(),
+            phase: Mutex::new(None),
         })
     }
 
@@ -99,6 +106,15 @@ impl RequestScope {
         self.rate_limit.get().copied()
     }
 
+    /// What the request waits for, and since when.
+    pub fn phase(&self) -> Option<(&'static str, Instant)> {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_phase(&self, phase: Option<(&'static str, Instant)>) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
     /// Notes the code of the problem that is answered. The first note stays.
     pub fn set_error_code(&self, code: &'static str) {
         let _ = self.error_code.set(code);
@@ -123,6 +139,28 @@ pub fn with_current<T>(f: impl FnOnce(&RequestScope) -> T) -> Option<T> {
 /// Adds a database operation to the current scope, if there is one.
 pub fn record_database(duration: Duration) {
     with_current(|scope| scope.add_database(duration));
+}
+
+/// Notes what the current request waits for, until the answer is dropped.
+pub fn doing(phase: &'static str) -> Doing {
+    let scope = current();
+    if let Some(scope) = &scope {
+        scope.set_phase(Some((phase, Instant::now())));
+    }
+    Doing(scope)
+}
+
+/// A wait of the current request, for as long as this lives. It is part of every statement's future, so it is small.
+#[derive(Debug)]
+#[must_use = "the request waits for as long as this lives"]
+pub struct Doing(Option<Arc<RequestScope>>);
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        if let Some(scope) = &self.0 {
+            scope.set_phase(None);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod options;
 pub mod sampling;
 mod span_export;
 pub mod spans;
+pub mod variables;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -25,7 +26,9 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, TracerProv
 pub use self::context::{TraceParent, current_traceparent, traceresponse_header};
 pub use self::options::{Batch, Fault, Options, Otlp, Protocol};
 pub use self::sampling::Sampling;
-pub use self::spans::{ServerSpan, cache_span, consumer_span, database_span, server_span};
+pub use self::spans::{
+    ServerSpan, cache_span, consumer_span, database_span, server_span, trace_of,
+};
 
 use self::sampling::ChosenIds;
 use self::span_export::{CountedExporter, CountedProcessor, Ledger, Outcomes, OwnRuntime};

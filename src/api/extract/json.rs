@@ -19,6 +19,7 @@ use crate::{
         fault::{Fault, Faults},
         patch::unknown,
     },
+    telemetry::scope,
 };
 
 /// A JSON body.
@@ -28,6 +29,7 @@ pub(crate) struct Json<T>(pub T);
 /// Reads a body into memory; how large it may be, and how long it may take, is set by the body limit's layer.
 pub(crate) async fn read_body(request: Request) -> Result<Bytes, Problem> {
     let limit = request.extensions().get::<BodyTime>().copied();
+    let _doing = scope::doing("body");
     let reading = request.into_body().collect();
     let read = match limit {
         Some(BodyTime(limit)) => timeout(limit, reading).await,

@@ -1,6 +1,10 @@
 //! The outermost layer: ids, span, metrics, the log line; a panic becomes a 500, and a client that goes away is noticed.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -18,7 +22,10 @@ use crate::{
     telemetry::{
         RequestScope,
         instruments::{process, requests},
+        objectives,
+        ring::{Record, Why, Work, ring},
         traces::{self, ServerSpan},
+        wall_clock,
     },
 };
 
@@ -57,6 +64,7 @@ pub(crate) async fn observe(State(api): State<Api>, request: Request, next: Next
     );
     let request_bytes = request.body().size_hint().exact().unwrap_or(0);
     let active = api.requests.active(method);
+    let tracked = api.in_flight.enter(method, &route, started, &scope);
     let mut observed = Observed {
         api,
         method,
@@ -78,7 +86,7 @@ pub(crate) async fn observe(State(api): State<Api>, request: Request, next: Next
     let mut response = work.instrument(tracing_span).await;
 
     observed.finish(&response);
-    drop(active);
+    drop((active, tracked));
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&scope.request_id) {
         headers.insert(REQUEST_ID.clone(), value);
@@ -155,7 +163,56 @@ impl Observed {
             .and_then(|value| value.to_str().ok()?.parse().ok());
         // Unknown when it is compressed as it is sent.
         let bytes = response.body().size_hint().exact().or(length);
-        self.log(status.as_u16(), outcome, bytes);
+        self.end(status.as_u16(), outcome, elapsed, bytes);
+    }
+
+    /// Writes the line, and keeps the request for the ops console if it is worth it.
+    fn end(
+        &self,
+        status: u16,
+        outcome: &'static str,
+        elapsed: Duration,
+        response_bytes: Option<u64>,
+    ) {
+        let error = match status {
+            499 => Some("client_gone"),
+            _ => self.scope.error_code(),
+        };
+        let took = (elapsed, objectives::limit(self.method));
+        let why = ring().wants((self.method, &self.route), error, status >= 500, took);
+        self.scope.recording.ending(why.is_some());
+        self.log(status, outcome, response_bytes);
+        if let Some(why) = why {
+            ring().keep(self.record(why, status, error, elapsed));
+        }
+    }
+
+    fn record(
+        &self,
+        why: Why,
+        status: u16,
+        error: Option<&'static str>,
+        duration: Duration,
+    ) -> Record {
+        let scope = &self.scope;
+        let work = Work::Request {
+            method: self.method,
+            route: Arc::clone(&self.route),
+            status,
+            request_id: scope.request_id.as_str().into(),
+            span_id: u64::from_str_radix(&scope.span_id, 16).unwrap_or_default(),
+        };
+        Record {
+            id: 0,
+            why,
+            began: wall_clock().saturating_sub(duration),
+            duration,
+            work,
+            trace: u128::from_str_radix(&scope.trace_id, 16).unwrap_or_default(),
+            exported: scope.sampled,
+            error,
+            recorded: scope.recording.take(),
+        }
     }
 
     /// The one wide line of a request.
@@ -188,7 +245,7 @@ impl Drop for Observed {
             // 499 is nginx's number for it; nobody is there to be told.
             self.api.requests.cancelled(&self.route);
             self.span.finish(499, Some("client_gone"));
-            self.log(499, "client_gone", None);
+            self.end(499, "client_gone", self.started.elapsed(), None);
         }
     }
 }

@@ -96,7 +96,8 @@ impl Readiness {
             let database = timed("database", Box::pin(check_database(store))).await;
             let answers = database.status == CheckStatus::Ok;
             reports.push(database);
-            reports.push(timed("schema", self.check_schema(store, answers)).await);
+            let schema = Box::pin(self.check_schema(store, answers));
+            reports.push(timed("schema", schema).await);
         } else {
             for name in ["database", "schema"] {
                 reports.push(report(

@@ -105,7 +105,9 @@ fn a_weak_key_stops_production_and_is_a_warning_in_development() {
         "{found:?}"
     );
     assert!(!found[0].contains("supersecret"), "{found:?}");
-    let Loaded { config, warnings } = load(&[weak], "");
+    let Loaded {
+        config, warnings, ..
+    } = load(&[weak], "");
     assert_eq!(config.server.secret_key.expose(), "supersecret");
     assert!(
         warnings[0].contains("production will refuse it"),
@@ -232,5 +234,32 @@ fn no_fault_repeats_a_secret() {
         sources.environment.remove("CONVOKE_SECRET_KEY");
         let error = Config::load(&sources).unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given() {
+    let marked = [
+        (
+            "CONVOKE_SECRET_KEY",
+            "a-secret-that-nobody-may-see-0123456789",
+        ),
+        ("CONVOKE_DATABASE_URL", "postgres://u:a-secret-that@db/x"),
+    ];
+    let shown = load(&marked, "").effective;
+    let keys: Vec<_> = shown.iter().map(|one| one.key).collect();
+    let table: Vec<_> = super::super::setting::all().map(|one| one.key).collect();
+    assert_eq!(keys, table);
+    let given: Vec<_> = super::super::setting::all()
+        .filter(|one| one.secret)
+        .map(|one| one.key)
+        .collect();
+    assert_eq!(
+        given,
+        ["secret_key", "database.url"],
+        "one more: give it a value above"
+    );
+    for one in &shown {
+        assert!(!one.value.contains("a-secret-that"), "{one:?}");
     }
 }

@@ -30,6 +30,11 @@ pub(in crate::telemetry) fn render() -> String {
     recorder().handle().render()
 }
 
+/// All series as Prometheus text, handed over piece by piece instead of as one text of megabytes.
+pub(in crate::telemetry) fn render_to(sink: &mut impl std::io::Write) -> std::io::Result<()> {
+    recorder().handle().render_to_write(sink)
+}
+
 /// Takes the samples out of the histograms' queues, which grow until somebody does.
 pub(in crate::telemetry) fn run_upkeep() {
     recorder().handle().run_upkeep();

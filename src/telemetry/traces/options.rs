@@ -47,6 +47,13 @@ impl fmt::Debug for Otlp {
     }
 }
 
+impl Otlp {
+    /// The address without what may be secret: credentials, query and fragment.
+    pub fn shown_endpoint(&self) -> String {
+        without_credentials(&self.endpoint)
+    }
+}
+
 /// How spans wait for their export (`OTEL_BSP_*`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Batch {

@@ -12,6 +12,10 @@ use crate::support::service::Service;
 
 /// Operations that the workload does not reach, and what they need.
 const UNREACHED: &[(&str, &str)] = &[
+    (
+        "changes.after",
+        "a reader of the whole log; deliveries are made without one",
+    ),
     ("database.clock", "`convoke doctor` asks it"),
     (
         "deliveries.bury",
@@ -36,6 +40,10 @@ const UNREACHED: &[(&str, &str)] = &[
     (
         "idempotency_keys.take_over",
         "a request with a key whose process died",
+    ),
+    (
+        "token_families.revoke_user",
+        "`convoke user disable` ends all logins of an account",
     ),
 ];
 

@@ -1,6 +1,6 @@
 //! From a bucket to the trace and from the trace to the log line, by way of a real Prometheus.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -153,6 +153,32 @@ async fn only_whoever_asks_for_openmetrics_gets_it() {
             text.contains("# {trace_id="),
             is_open,
             "exemplars where they may be"
+        );
+        if is_open {
+            exemplars_are_of_now_and_name_a_span(&text);
+        }
+    }
+}
+
+fn exemplars_are_of_now_and_name_a_span(text: &str) {
+    let families = openmetrics::parse(text);
+    let samples = families.values().flat_map(|family| &family.samples);
+    let mut exemplars = samples
+        .filter_map(|sample| sample.exemplar.as_ref())
+        .peekable();
+    assert!(exemplars.peek().is_some());
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.unwrap().as_secs_f64();
+    for exemplar in exemplars {
+        let lengths: Vec<_> = exemplar
+            .labels
+            .iter()
+            .map(|(name, id)| (name.as_str(), id.len()))
+            .collect();
+        assert_eq!(lengths, [("span_id", 16), ("trace_id", 32)]);
+        assert!(
+            (now - 60.0..=now).contains(&exemplar.timestamp),
+            "{exemplar:?}"
         );
     }
 }

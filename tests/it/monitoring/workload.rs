@@ -79,7 +79,7 @@ async fn events(organizer: &Client) -> serde_json::Value {
     let path = format!("/events/{}", made.string("id"));
     organizer.get(&path).await.expect(200);
     for query in ["", "?q=harbour", "?tag=a&sort=start", "?participant=me"] {
-        organizer.get(&format!("/events/{query}")).await;
+        organizer.get(&format!("/events/{query}")).await.expect(200);
     }
     let body = event_body(json!({"tags": ["b"], "capacity": 1, "waitlist_enabled": true}));
     organizer.put(&path, body).await.expect(200);

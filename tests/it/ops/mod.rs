@@ -1,6 +1,8 @@
 //! What operators see.
 
 mod collector;
+mod console;
+mod debug;
 mod hostile;
 mod logs;
 mod secrets;

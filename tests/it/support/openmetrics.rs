@@ -172,10 +172,10 @@ fn braces(rest: &str) -> Option<(Labels, &str)> {
     let (found, after) = labels(inside)?;
     let written = inside.len() - after.len();
     // No stray comma or space, and no name twice.
-    let names = inside.get(..written)?.matches("=\"").count();
+    let written_names = inside.get(..written)?.matches("=\"").count();
     let tidy = !inside.starts_with(',') && !inside.get(..written)?.ends_with(",}");
     let named = found.keys().all(|name| is_name(name, false));
-    (tidy && named && names == found.len()).then_some((found, after))
+    (tidy && named && written_names == found.len()).then_some((found, after))
 }
 
 fn read_exemplar(text: &str) -> Option<Exemplar> {

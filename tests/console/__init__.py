@@ -1,0 +1,1 @@
+"""The ops console in a real browser, against a real service."""
