@@ -81,7 +81,7 @@ def _case(case: dict[str, Any], alertmanager: Alertmanager, patience: float) -> 
     return None if told == wanted else f"{case['name']}: told\n  {told}\nand not\n  {wanted}"
 
 
-def findings(cases: list[dict[str, Any]], configuration: Path, patience: float = PATIENCE) -> list[str]:
+def findings(given: list[dict[str, Any]], configuration: Path, patience: float = PATIENCE) -> list[str]:
     """What an Alertmanager with a configuration does otherwise than the cases say."""
     with stopped_at_end() as stack, scratch_folder() as folder:
         url = f"http://127.0.0.1:{free_port()}"
@@ -89,26 +89,27 @@ def findings(cases: list[dict[str, Any]], configuration: Path, patience: float =
         command += [f"--web.listen-address={url.removeprefix('http://')}", "--cluster.listen-address="]
         program = stack.enter_context(Program("alertmanager", command, folder / "log"))
         program.wait_ready(lambda: answers(f"{url}/-/ready"), 20)
-        found = [_case(case, Alertmanager(url), patience) for case in cases]
+        found = [_case(case, Alertmanager(url), patience) for case in given]
     return [one for one in found if one is not None]
 
 
-def _cases() -> list[dict[str, Any]]:
+def cases() -> list[dict[str, Any]]:
+    """What fires, and of what people must hear."""
     return yaml.safe_load(CASES.read_text())
 
 
-def _left_out(cases: list[dict[str, Any]]) -> set[str]:
+def left_out(given: list[dict[str, Any]]) -> set[str]:
     """The alerts of which no case says who is told."""
-    named = {given.partition("{")[0] for case in cases for given in case["firing"]}
+    named = {fired.partition("{")[0] for case in given for fired in case["firing"]}
     return {rule.name for rule in committed_rules() if rule.is_alert} - named
 
 
 def test() -> bool:
     """Runs every case; prints what is wrong."""
-    cases = _cases()
-    wrong = [f"{alert} is in no case of alerts/tests/routing.yaml" for alert in sorted(_left_out(cases))]
-    wrong += findings(cases, CONFIGURATION)
-    print("\n".join(wrong) or f"{len(cases)} cases of routing and inhibition are as alerts/tests/routing.yaml says")
+    all_ = cases()
+    wrong = [f"{alert} is in no case of alerts/tests/routing.yaml" for alert in sorted(left_out(all_))]
+    wrong += findings(all_, CONFIGURATION)
+    print("\n".join(wrong) or f"{len(all_)} cases of routing and inhibition are as alerts/tests/routing.yaml says")
     if wrong:
         print("people are told otherwise than alerts/tests/routing.yaml says", file=sys.stderr)
     return not wrong
@@ -139,4 +140,4 @@ def noticed(configuration: dict[str, Any]) -> bool:
     with scratch_folder() as folder:
         file = folder / "alertmanager.yaml"
         file.write_text(yaml.safe_dump(configuration))
-        return bool(findings(_cases(), file, patience=1.5))
+        return bool(findings(cases(), file, patience=1.5))

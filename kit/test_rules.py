@@ -40,6 +40,13 @@ def _expected(test: dict) -> list[str]:
     return [one["alertname"] for one in test.get("alert_rule_test", []) if one.get("exp_alerts")]
 
 
+def _others(test: dict, alert: str) -> list[str]:
+    """The questions of a test that are not about its alert: a misspelt name would be silent for ever."""
+    asked = [one["expr"] for one in test.get("promql_expr_test", [])]
+    asked += [f'alertname="{one["alertname"]}"' for one in test.get("alert_rule_test", [])]
+    return [one for one in asked if f'alertname="{alert}"' not in one]
+
+
 def kinds_missing(known: set[str], files: list[Path]) -> list[str]:
     """What is wrong with the tests as such: a kind that an alert lacks, a name that says no kind, a test of nothing."""
     found: dict[str, set[str]] = defaultdict(set)
@@ -59,6 +66,7 @@ def kinds_missing(known: set[str], files: list[Path]) -> list[str]:
                 problems.append(f"{file.name}: {name!r} is not named 'Alert {'|'.join(KINDS)}: …'")
             else:
                 found[match[1]].add(match[2])
+                problems += [f"{file.name}: {name!r} asks {one}" for one in _others(test, match[1])]
     for alert in sorted(known):
         problems += [f"{alert}: no test in which it {kind}" for kind in KINDS if kind not in found[alert]]
         if alert not in complete:
