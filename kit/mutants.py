@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from kit import durations
 
@@ -49,9 +50,10 @@ def _line(query: str, position: int) -> str:
 
 
 def near(number: str) -> list[str]:
-    """The numbers just below and just above: by one where it is whole, by a twentieth where it is not."""
+    """The numbers just below and just above: by a twentieth, and where it is whole by one at least."""
     if "." not in number:
-        return [str(int(number) - 1), str(int(number) + 1)]
+        step = max(1, int(number) // 20)
+        return [str(int(number) - step), str(int(number) + step)]
     return [f"{float(number) * factor:.10g}" for factor in (0.95, 1.05)]
 
 
@@ -76,10 +78,10 @@ def _alternatives(pattern: str) -> Iterator[tuple[str, str]]:
         elif character == "|":
             openings[-1].append(position + 1)
         elif character == ")":
-            groups.append(([*openings.pop(), position + 1]))
+            groups.append([*openings.pop(), position + 1])
     groups.append([*openings.pop(), len(pattern) + 1])
     for starts in groups:
-        parts = [pattern[a : b - 1] for a, b in zip(starts, starts[1:], strict=False)]
+        parts = [pattern[a : b - 1] for a, b in pairwise(starts)]
         for index, part in enumerate(parts):
             if len(parts) > 1:
                 rest = "|".join(parts[:index] + parts[index + 1 :])

@@ -1,14 +1,16 @@
-"""Changes each rule in turn: every number, comparator, window, `for`, aggregation, label and matcher. A rule test must
-notice each change; a change that survives is a fact about the rule that no test states."""
+"""Changes each rule in turn: every number, comparator, window, `for`, aggregation, label and matcher; and leaves out
+each part of Alertmanager's routes and inhibitions. A test must notice each change; one that survives is a fact that no
+test states."""
 
 import argparse
 import copy
+import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +19,16 @@ from typing import Any
 import promql_parser
 import yaml
 
-from kit import durations
+from kit import durations, routing
 from kit.mutants import Change, changes
-from kit.paths import ALERTS
 from kit.test_rules import TESTS, rule_files
 
 Rule = dict[str, Any]
+# promtool writes a database per test and syncs it: into memory where that can be.
+_MEMORY = Path("/dev/shm")  # noqa: S108
+_ENVIRONMENT = {**os.environ, "TMPDIR": str(_MEMORY)} if os.access(_MEMORY, os.W_OK) else dict(os.environ)
+_RECORDED = re.compile(r"slo:\w+:\w+")
+ALERTMANAGER = "deploy/alertmanager.yaml"
 EQUIVALENT = TESTS / "equivalent-mutants.yaml"
 
 
@@ -44,6 +50,17 @@ def _title(rule: Rule) -> str:
     labels = rule.get("labels", {})
     parts = [rule.get("alert") or rule["record"], labels.get("slo") if "record" in rule else labels.get("long_window")]
     return " ".join(part for part in parts if part)
+
+
+def _needed(rules: list[Rule], recordings: list[Rule]) -> list[Rule]:
+    """The recordings that the rules read, by way of others too, in their order."""
+    names: set[str] = set()
+    found = list(rules)
+    while found:
+        read = {name for rule in found for name in _RECORDED.findall(rule["expr"])} - names
+        names |= read
+        found = [rule for rule in recordings if rule["record"] in read]
+    return [rule for rule in recordings if rule["record"] in names]
 
 
 def _tests_of(rule: Rule) -> tuple[Path, ...]:
@@ -78,7 +95,7 @@ def mutants(only: str = "") -> list[Mutant]:
             if only not in _title(rule):
                 continue
             same = [other for other in rules if other.get("alert") == rule["alert"]] if "alert" in rule else []
-            beside = recordings + same
+            beside = _needed(same, recordings) + same if same else recordings
             at = next(index for index, other in enumerate(beside) if other is rule)
             for what, changed in _changed(rule):
                 set_ = (*beside[:at], changed, *beside[at + 1 :])
@@ -92,23 +109,75 @@ def equivalents() -> list[tuple[re.Pattern[str], re.Pattern[str], str]]:
     return [(re.compile(one["rule"]), re.compile(one["change"]), one["reason"]) for one in listed]
 
 
-def caught(mutant: Mutant) -> bool:
+class Quickest:
+    """The test file that noticed the last change of a rule is tried first: the next one is often like it."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Path] = {}
+
+    def order(self, mutant: Mutant) -> list[Path]:
+        """The files of a mutant's tests."""
+        return sorted(mutant.tests, key=lambda test: test != self._last.get(mutant.name))
+
+    def note(self, mutant: Mutant, test: Path) -> None:
+        """Says which noticed."""
+        self._last[mutant.name] = test
+
+
+def caught(mutant: Mutant, quickest: Quickest) -> bool:
     """Whether a test notices."""
     with tempfile.TemporaryDirectory() as folder:
         group = {"name": "mutant", "rules": copy.deepcopy(list(mutant.rules))}
         (Path(folder) / mutant.file).write_text(yaml.safe_dump({"groups": [group]}))
         tests = Path(folder) / "tests"
         tests.mkdir()
-        for test in mutant.tests:
+        for test in quickest.order(mutant):
             copied = tests / test.name
             copied.symlink_to(test)
             command = ["promtool", "test", "rules", str(copied)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, env=_ENVIRONMENT, timeout=120, check=False)
             if done.returncode:
                 if "FAILED" not in done.stdout + done.stderr:
                     raise RuntimeError(f"promtool could not run {test.name} for {mutant}: {done.stderr}")
+                quickest.note(mutant, test)
                 return True
     return False
+
+
+def _of_rules(tested: list[Mutant], processes: int, beside: Callable[[], None]) -> list[tuple[str, bool]]:
+    """Every mutant and whether it was noticed; meanwhile something else is done in this thread."""
+    quickest = Quickest()
+    with ThreadPoolExecutor(processes) as pool:
+        running = [(mutant, pool.submit(caught, mutant, quickest)) for mutant in tested]
+        try:
+            beside()
+            for number, (mutant, one) in enumerate(running):
+                if not one.result():
+                    print(f"SURVIVED  {mutant} ({number} of {len(running)} done)", flush=True)
+            return [(str(mutant), one.result()) for mutant, one in running]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+class Equivalents:
+    """The mutants that are listed as no change at all."""
+
+    def __init__(self) -> None:
+        self._listed = equivalents()
+        self._unused = set(range(len(self._listed)))
+        self.count = 0
+
+    def has(self, name: str, what: str) -> bool:
+        """Whether a mutant is listed."""
+        matching = {n for n, one in enumerate(self._listed) if one[0].fullmatch(name) and one[1].fullmatch(what)}
+        self._unused -= matching
+        self.count += bool(matching)
+        return bool(matching)
+
+    def unused(self) -> list[str]:
+        """The entries that no mutant matches."""
+        return [f"{self._listed[n][0].pattern}: {self._listed[n][1].pattern}" for n in sorted(self._unused)]
 
 
 def main(arguments: list[str]) -> int:
@@ -118,29 +187,26 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--list", action="store_true", help="print every mutant and what became of it")
     options = parser.parse_args(arguments)
     started = time.monotonic()
-    listed = equivalents()
-    unused = set(range(len(listed)))
-    tested: list[Mutant] = []
-    excluded = 0
-    for mutant in mutants(options.only):
-        matches = {n for n, one in enumerate(listed) if one[0].fullmatch(mutant.name) and one[1].fullmatch(mutant.what)}
-        unused -= matches
-        excluded += bool(matches)
-        if not matches:
-            tested.append(mutant)
-    with ThreadPoolExecutor(options.processes) as pool:
-        results = list(zip(tested, pool.map(caught, tested), strict=True))
-    survivors = [mutant for mutant, noticed in results if not noticed]
+    listed = Equivalents()
+    tested = [mutant for mutant in mutants(options.only) if not listed.has(mutant.name, mutant.what)]
+    results: list[tuple[str, bool]] = []
+
+    def of_routing() -> None:
+        for what, configuration in routing.mutants() if options.only in ALERTMANAGER else ():
+            if not listed.has(ALERTMANAGER, what):
+                results.append((f"{ALERTMANAGER}: {what}", routing.noticed(configuration)))
+
+    results[:0] = _of_rules(tested, options.processes, of_routing)
+    survivors = 0
     for mutant, noticed in results:
-        if options.list or not noticed:
+        survivors += not noticed
+        if options.list or (not noticed and mutant.startswith(ALERTMANAGER)):
             print(f"{'caught  ' if noticed else 'SURVIVED'}  {mutant}")
-    problems = len(survivors)
-    if not options.only:
-        for number in sorted(unused):
-            print(f"listed as equivalent, but there is no such mutant: {listed[number][0].pattern}", file=sys.stderr)
-            problems += 1
+    unused = [] if options.only else listed.unused()
+    for one in unused:
+        print(f"listed as equivalent, but there is no such mutant: {one}", file=sys.stderr)
     print(
-        f"{len(tested)} mutants: {len(tested) - len(survivors)} caught, {len(survivors)} survived; {excluded} more are "
+        f"{len(results)} mutants: {len(results) - survivors} caught, {survivors} survived; {listed.count} more are "
         f"equivalent, by the list; {time.monotonic() - started:.0f} s"
     )
-    return 1 if problems else 0
+    return 1 if survivors or unused else 0

@@ -1,13 +1,15 @@
 """Reading PromQL: variables filled in, the parts of an expression, and the labels of its result."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import promql_parser as parser
 
 from kit.instruments import TARGET_LABELS, series
 
+# The labels of a series, or `None` when nobody makes it.
+Known = Callable[[str], set[str] | None]
 # Durations that nobody writes, so that what stood for a variable is known after parsing.
 RATE_INTERVAL = "7919s"
 _VARIABLES = {"__rate_interval": RATE_INTERVAL, "__interval": "4517s", "__range": "6361s", "__from": "0", "__to": "1"}
@@ -72,8 +74,8 @@ def series_labels(name: str) -> set[str] | None:
     return None
 
 
-def _binary_labels(node: parser.BinaryExpr) -> set[str] | None:
-    left, right = result_labels(node.lhs), result_labels(node.rhs)
+def _binary_labels(node: parser.BinaryExpr, known: Known) -> set[str] | None:
+    left, right = result_labels(node.lhs, known), result_labels(node.rhs, known)
     if left is None or right is None:
         return left if right is None else right
     if str(node.op) == "or":
@@ -90,17 +92,17 @@ def _binary_labels(node: parser.BinaryExpr) -> set[str] | None:
     return set(matching.labels) if matching.type == parser.LabelModifierType.Include else left - set(matching.labels)
 
 
-def result_labels(node: object) -> set[str] | None:
-    """The labels that an expression's result can have; `None` for a plain number."""
+def result_labels(node: object, known: Known = series_labels) -> set[str] | None:
+    """The labels that an expression's result can have; `None` for a plain number. `known` gives those of a series."""
     match node:
         case parser.VectorSelector():
-            return series_labels(node.name or "") or set()
+            return known(node.name or "") or set()
         case parser.NumberLiteral() | parser.StringLiteral():
             return None
         case parser.BinaryExpr():
-            return _binary_labels(node)
+            return _binary_labels(node, known)
         case parser.AggregateExpr():
-            inside = result_labels(node.expr) or set()
+            inside = result_labels(node.expr, known) or set()
             if str(node.op) in {"topk", "bottomk"}:
                 return inside
             if node.modifier is None:
@@ -111,9 +113,12 @@ def result_labels(node: object) -> set[str] | None:
             if node.func.name in {"time", "scalar", "pi"}:
                 return None
             if node.func.name == "label_replace":
-                return (result_labels(node.args[0]) or set()) | {node.args[1].val}
-            vectors = [one for one in node.args if not isinstance(one, parser.NumberLiteral | parser.StringLiteral)]
-            labels = (result_labels(vectors[0]) if vectors else None) or set()
+                return (result_labels(node.args[0], known) or set()) | {node.args[1].val}
+            if node.func.name == "absent":
+                equal = [one for one in selectors(node)[0].matchers.matchers if one.op == parser.MatchOp.Equal]
+                return {one.name for one in equal}
+            arguments = (result_labels(one, known) for one in node.args)
+            labels = next((one for one in arguments if one is not None), set())
             return labels - {"le"} if node.func.name == "histogram_quantile" else labels
     inside = children(node)
-    return result_labels(inside[0]) if inside else None
+    return result_labels(inside[0], known) if inside else None
