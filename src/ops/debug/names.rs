@@ -3,6 +3,7 @@
 //! Neither is enough alone: line tables know inlined functions, files and lines, but call a function `poll<…>` and not by its
 //! path; the symbol table has the path, but only of functions that were not inlined.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 
@@ -11,53 +12,60 @@ use object::{Object as _, ObjectSymbol as _, SymbolKind};
 
 use super::samples::{Function, Line};
 
-/// The functions of this program that have code of their own.
+/// Functions of this program that have code of their own, by the addresses that were asked for.
 #[derive(Debug, Default)]
-pub(super) struct Names {
-    base: u64,
-    /// By their first address, relative to `base`.
-    functions: Vec<(u64, u64, String)>,
-}
+pub(super) struct Names(BTreeMap<u64, String>);
 
 impl Names {
-    /// Reads the symbol table; what cannot be read is left to the line tables.
-    pub(super) fn of_this_program() -> Self {
-        Self::read().unwrap_or_default()
+    /// Reads the symbol table; what cannot be read is left to the line tables. Of a hundred thousand names, only those at the
+    /// `wanted` addresses are kept.
+    pub(super) fn at(wanted: BTreeSet<u64>) -> Self {
+        Self::read(wanted).unwrap_or_default()
     }
 
-    fn read() -> Option<Self> {
+    fn read(wanted: BTreeSet<u64>) -> Option<Self> {
         let path = std::fs::read_link("/proc/self/exe").ok()?;
         let base = base(&std::fs::read_to_string("/proc/self/maps").ok()?, &path)?;
+        let wanted: Vec<u64> = wanted.into_iter().collect();
         // By this path also when the file was replaced by a newer one meanwhile.
         let cache = ReadCache::new(File::open("/proc/self/exe").ok()?);
         let file = object::File::parse(&cache).ok()?;
-        let mut functions: Vec<_> = file
-            .symbols()
-            .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0)
-            .filter_map(|symbol| {
-                let name = symbol.name().ok()?.to_owned();
-                Some((symbol.address(), symbol.size(), name))
-            })
-            .collect();
-        functions.sort_unstable();
-        Some(Self { base, functions })
+        let mut names = BTreeMap::new();
+        for symbol in file.symbols() {
+            if symbol.kind() != SymbolKind::Text {
+                continue;
+            }
+            let start = base.checked_add(symbol.address())?;
+            let end = start.checked_add(symbol.size())?;
+            let from = wanted.partition_point(|address| *address < start);
+            let inside = wanted
+                .iter()
+                .skip(from)
+                .take_while(|address| **address < end);
+            for address in inside {
+                // `#` leaves the hash of the mangled name out.
+                let name = rustc_demangle::demangle(symbol.name().unwrap_or_default());
+                names.entry(*address).or_insert_with(|| format!("{name:#}"));
+            }
+        }
+        Some(Self(names))
     }
 
-    fn symbol(&self, address: u64) -> Option<String> {
-        let at = address.checked_sub(self.base)?;
-        let after = self.functions.partition_point(|(start, ..)| *start <= at);
-        let (start, size, name) = self.functions.get(after.checked_sub(1)?)?;
-        // `#` leaves the hash of the mangled name out.
-        (at - start < *size).then(|| format!("{:#}", rustc_demangle::demangle(name)))
+    /// The address of the code that a frame is at. A frame that called another holds the address after its call; the
+    /// innermost holds its own.
+    pub(super) fn code(address: u64, innermost: bool) -> u64 {
+        if innermost {
+            address
+        } else {
+            address.saturating_sub(1)
+        }
     }
 
-    /// The functions at an address, the innermost of inlined ones first. A frame that called another holds the address after
-    /// its call; the `innermost` holds its own.
-    pub(super) fn look_up(&self, address: u64, innermost: bool) -> Vec<Line> {
+    /// The functions at the address of code, the innermost of inlined ones first.
+    pub(super) fn look_up(&self, code: u64) -> Vec<Line> {
         let mut lines = Vec::new();
-        // The line tables are asked for what is before the address, as a caller needs it.
-        let after = address.saturating_add(u64::from(innermost));
-        if let Ok(after) = usize::try_from(after) {
+        // It looks before the address it is given, as the callers among frames need it.
+        if let Ok(after) = usize::try_from(code.saturating_add(1)) {
             backtrace::resolve(after as *mut std::ffi::c_void, |symbol| {
                 let Some(name) = symbol.name() else { return };
                 let file = symbol.filename().map(|file| file.display().to_string());
@@ -70,13 +78,13 @@ impl Names {
                 });
             });
         }
-        let symbol = self.symbol(after.saturating_sub(1));
+        let symbol = self.0.get(&code).cloned();
         match (lines.last_mut(), symbol) {
             (Some(outermost), Some(name)) => outermost.function.name = name,
             (Some(_), None) => {}
             (None, symbol) => lines.push(Line {
                 function: Function {
-                    name: symbol.unwrap_or_else(|| format!("{address:#x}")),
+                    name: symbol.unwrap_or_else(|| format!("{code:#x}")),
                     file: String::new(),
                 },
                 number: 0,
@@ -112,16 +120,16 @@ mod tests {
 
     #[test]
     fn an_address_of_this_program_has_its_path_and_no_hash_and_others_stay_addresses() {
-        let names = Names::of_this_program();
         let here = without_parameters as *const () as usize as u64;
-        let lines = names.look_up(here, true);
+        let names = Names::at([1, here].into());
+        let lines = names.look_up(here);
         let outermost = lines.last().unwrap();
         assert_eq!(
             outermost.function.name,
             "convoke::ops::debug::names::without_parameters"
         );
         assert!(outermost.function.file.ends_with("src/ops/debug/names.rs"));
-        assert_eq!(names.look_up(1, false)[0].function.name, "0x1");
+        assert_eq!(names.look_up(1)[0].function.name, "0x1");
     }
 
     #[test]

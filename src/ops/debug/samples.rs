@@ -120,7 +120,13 @@ impl Samples {
     }
 
     fn look_up_names(&mut self) {
-        let names = Names::of_this_program();
+        let frames: BTreeMap<u64, u64> = self
+            .stacks
+            .iter()
+            .flat_map(|stack| stack.addresses.iter().enumerate())
+            .map(|(depth, address)| (*address, Names::code(*address, depth == 0)))
+            .collect();
+        let names = Names::at(frames.values().copied().collect());
         let cut_off = Line {
             function: Function {
                 name: "(outer frames cut off)".to_owned(),
@@ -129,11 +135,9 @@ impl Samples {
             number: 0,
         };
         self.lines.insert(CUT_OFF, vec![cut_off]);
-        for stack in &self.stacks {
-            for (depth, address) in stack.addresses.iter().enumerate() {
-                let lines = self.lines.entry(*address);
-                lines.or_insert_with(|| names.look_up(*address, depth == 0));
-            }
+        for (address, code) in frames {
+            let lines = self.lines.entry(address);
+            lines.or_insert_with(|| names.look_up(code));
         }
         // Debug information of every file met would stay in memory for ever.
         backtrace::clear_symbol_cache();

@@ -103,6 +103,7 @@ pub static LINES: &[Line] = &[
     Line { message: "log filter reverted", level: "INFO", target: "convoke::telemetry::log_control", fields: &["before", "after"], needs: "the end of a changed filter's time" },
     Line { message: "looked into", level: "INFO", target: "convoke::debug", fields: &["method", "path", "asked?", "status", "peer?", "duration_ms"], needs: "a request below /debug/ on the ops listener" },
     Line { message: "a profile cannot be taken", level: "ERROR", target: "convoke::ops::debug::profile", fields: &["error"], needs: "no writable TMPDIR" },
+    Line { message: "the console's figures could not be taken", level: "ERROR", target: "convoke::ops::console", fields: &["error"], needs: "a defect" },
     Line { message: "the database cannot be reached yet", level: "WARN", target: "convoke::store::open", fields: &["error", "retry_in"], needs: "a database that is down at the start" },
     Line { message: "the write-ahead log could not be folded in; nothing is lost", level: "WARN", target: "convoke::store", fields: &["error"], needs: "a fault of the disk at the end" },
     Line { message: "a store operation failed", level: "ERROR", target: "convoke::api::problem", fields: &["error"], needs: "a statement that the database refuses" },

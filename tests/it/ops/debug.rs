@@ -395,5 +395,5 @@ async fn a_profile_hardly_slows_requests() {
     let tails = (quantile(&mut plain, 0.99), quantile(&mut profiled, 0.99));
     let ratio = after.as_secs_f64() / before.as_secs_f64();
     eprintln!("p50 {before:?} without, {after:?} with: {ratio:.3}; p99 {tails:?}");
-    assert!(ratio < 1.5, "p50 {before:?} without, {after:?} with");
+    assert!(ratio < 2.0, "p50 {before:?} without, {after:?} with");
 }
