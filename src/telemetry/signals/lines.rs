@@ -86,6 +86,7 @@ pub static LINES: &[Line] = &[
     Line { message: "API      {}", level: "INFO", target: "convoke::cli::serve", fields: &[], needs: "" },
     Line { message: "Docs     {}", level: "INFO", target: "convoke::cli::serve", fields: &[], needs: "" },
     Line { message: "Metrics  {}", level: "INFO", target: "convoke::cli::serve", fields: &[], needs: "" },
+    Line { message: "Console  {}", level: "INFO", target: "convoke::cli::serve", fields: &[], needs: "" },
     Line { message: "{}", level: "WARN", target: "convoke::cli::serve", fields: &[], needs: "a setting that is allowed but doubtful" },
     Line { message: "the service cannot go on", level: "ERROR", target: "convoke::cli::serve", fields: &["error"], needs: "a port in use, or a database that cannot be opened" },
     Line { message: "the service panicked", level: "ERROR", target: "convoke::cli::serve", fields: &["panic"], needs: "a defect" },

@@ -181,6 +181,11 @@ async fn it_answers_while_requests_are_shed() {
     tokio::io::AsyncWriteExt::write_all(&mut stuck, head.as_bytes())
         .await
         .unwrap();
+    eventually("it has the only place", LIMIT, || async {
+        let report = document(&service, "/debug/runtime").await;
+        (report["requests"]["oldest"][0]["phase"] == "body").then_some(())
+    })
+    .await;
     let refused = eventually("a request is refused", LIMIT, || async {
         let answer = user.get("/events/").await;
         (answer.status == 503).then_some(answer)
