@@ -32,6 +32,9 @@ use crate::telemetry::{self, Guard, instruments, traces};
 
 /// Connections at once on the ops listener: Prometheus, probes and a person or two.
 const OPS_CONNECTIONS: usize = 64;
+/// Time for a client that has stopped reading its answer; over the ops listener less, for it has few places.
+const STALL: Duration = Duration::from_secs(30);
+const OPS_STALL: Duration = Duration::from_secs(5);
 /// Time for the ops listener's last answers at the very end.
 const OPS_DRAIN: Duration = Duration::from_secs(1);
 /// Time for the first request of a connection that was made just before the listener closed.
@@ -253,6 +256,7 @@ fn public_limits(config: &Config) -> Limits {
     Limits {
         max_connections: config.limits.max_connections,
         header_read_timeout: config.limits.header_read_timeout,
+        stall_timeout: STALL,
         drain_timeout: config.shutdown.timeout,
         linger: LINGER,
     }
@@ -262,6 +266,7 @@ fn ops_limits(config: &Config) -> Limits {
     Limits {
         max_connections: OPS_CONNECTIONS,
         header_read_timeout: config.limits.header_read_timeout,
+        stall_timeout: OPS_STALL,
         drain_timeout: OPS_DRAIN,
         linger: Duration::ZERO,
     }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use super::Limits;
+use super::stall::Stalling;
 use crate::lifecycle::Lifecycle;
 
 /// How often an idle HTTP/2 client is asked whether it is still there.
@@ -82,6 +83,7 @@ impl Server {
             let running = activity.begin();
             Arc::clone(&self.handler).answer(request, peer, running)
         });
+        let stream = Stalling::new(stream, self.limits.stall_timeout);
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
         let mut first = pin!(tokio::time::sleep(self.limits.header_read_timeout));
         let (mut asked_to_end, mut timed) = (false, false);

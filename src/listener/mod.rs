@@ -10,6 +10,7 @@
 //! 3. Each connection finishes what it was asked (see `connection`); at the limit the rest is cut off.
 
 mod connection;
+mod stall;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Time for the head of a request to arrive.
     pub header_read_timeout: Duration,
+    /// Time for a client to take more of an answer, once it has stopped reading.
+    pub stall_timeout: Duration,
     /// Time for connections to finish once the listener has closed.
     pub drain_timeout: Duration,
     /// Time for the first request of a connection to arrive once the listener has closed.

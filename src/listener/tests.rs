@@ -19,6 +19,7 @@ fn limits() -> Limits {
     Limits {
         max_connections: 100,
         header_read_timeout: Duration::from_secs(20),
+        stall_timeout: Duration::from_secs(20),
         drain_timeout: Duration::from_secs(20),
         linger: Duration::from_secs(20),
     }
@@ -237,6 +238,7 @@ async fn what_takes_longer_than_the_limit_is_cut_off_and_counted() {
 async fn a_client_that_says_nothing_is_left_in_time() {
     let fixture = Fixture::start(Limits {
         header_read_timeout: Duration::from_millis(20),
+        stall_timeout: Duration::from_secs(20),
         ..limits()
     })
     .await;

@@ -84,7 +84,7 @@ pub(super) fn router(state: DebugState) -> Router {
             get(profile::take).head(profile::head),
         )
         .route("/debug/pprof/heap", get(profile::heap))
-        .layer(from_fn(audit))
+        .route_layer(from_fn(audit))
         .with_state(state)
 }
 

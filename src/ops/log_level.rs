@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::filter::LevelFilter;
 
 use super::{OpsState, problem};
 use crate::telemetry::FilterError;
@@ -53,17 +54,28 @@ pub(super) async fn change(State(state): State<OpsState>, body: Bytes) -> Respon
         return problem(StatusCode::UNPROCESSABLE_ENTITY, "ttl_seconds", &range);
     }
     let ttl = Duration::from_secs(change.ttl_seconds);
-    if parse_filter(&change.filter).is_ok() {
-        // Told before it is done: the new filter may leave this line out.
+    let before = state.log_control.filter();
+    let tell = || {
         tracing::info!(
-            before = state.log_control.filter(),
+            before,
             after = change.filter,
             ttl_seconds = change.ttl_seconds,
             "log filter changed"
         );
+    };
+    // Told while the old filter holds, for the new one may leave the line out; or by the new one, if the old one does.
+    let old = parse_filter(&before).ok();
+    let heard = old.and_then(|old| old.max_level_hint()) >= Some(LevelFilter::INFO);
+    if heard && parse_filter(&change.filter).is_ok() {
+        tell();
     }
     match state.log_control.set(&change.filter, Some(ttl)) {
-        Ok(()) => level(&state),
+        Ok(()) => {
+            if !heard {
+                tell();
+            }
+            level(&state)
+        }
         Err(error @ FilterError::Invalid(_)) => problem(
             StatusCode::UNPROCESSABLE_ENTITY,
             "filter",

@@ -15,12 +15,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::future::BoxFuture;
 use serde_json::json;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 pub use self::console::{About, Console};
 pub use self::probes::{CheckReport, CheckStatus, VersionInfo};
 
 use crate::telemetry::exposition::Format;
 use crate::telemetry::{Exposition, LogControl};
+
+/// Longest pause between two parts of a request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks every dependency how it is. What it asks must keep its own time limit.
 pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<CheckReport>> + Send + Sync>;
@@ -65,6 +69,8 @@ pub fn router(state: OpsState) -> Router {
         .merge(console::routes())
         .with_state(state)
         .merge(debug)
+        // Its places are few, and the probes need one.
+        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
 }
 
 /// A problem document (RFC 9457) that names the faulty field.

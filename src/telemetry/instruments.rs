@@ -144,7 +144,7 @@ pub static INSTRUMENTS: &[Instrument] = &[
     gauge("db_schema_pending_migrations", "", &[], "Migrations that this program brings and the database lacks."),
     // The outbox.
     gauge("outbox_pending", "", &["channel"], "Deliveries waiting, those to be tried again included."),
-    gauge("outbox_oldest_age_seconds", "seconds", &["channel"], "Age of the oldest delivery that is due; 0 when none is."),
+    gauge("outbox_oldest_age_seconds", "seconds", &["channel"], "Age of the oldest delivery that waits, those to be tried again included; 0 when none does."),
     gauge("outbox_dead", "", &["channel"], "Deliveries given up after their last attempt."),
     counter("outbox_deliveries_total", &["channel", "outcome"], "Delivery attempts, by outcome."),
     seconds("outbox_delivery_duration_seconds", &["channel", "outcome"], DELIVERY_BOUNDS, "Time of one delivery attempt."),

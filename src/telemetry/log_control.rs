@@ -17,10 +17,29 @@ pub enum FilterError {
     Gone,
 }
 
-/// Reads a filter such as `info,convoke=debug`, strictly.
+/// The longest filter: it stands in a line of the log.
+const MAX_FILTER_BYTES: usize = 4096;
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Reads a filter such as `info,convoke=debug`, strictly: to the parser a misspelt level is a target, and all else is off.
 pub fn parse_filter(text: &str) -> Result<EnvFilter, FilterError> {
+    let refused = |why: String| Err(FilterError::Invalid(why));
     if text.trim().is_empty() {
-        return Err(FilterError::Invalid("it is empty".to_owned()));
+        return refused("it is empty".to_owned());
+    }
+    if text.len() > MAX_FILTER_BYTES {
+        return refused(format!("it is longer than {MAX_FILTER_BYTES} bytes"));
+    }
+    // Within brackets a comma divides fields.
+    if !text.contains('[') {
+        for part in text.split(',').map(str::trim) {
+            let is_level = LEVELS.iter().any(|level| level.eq_ignore_ascii_case(part));
+            if !part.is_empty() && !part.contains('=') && !is_level {
+                return refused(format!(
+                    "{part:?} is no level, and a target needs one: target=level"
+                ));
+            }
+        }
     }
     EnvFilter::builder()
         .parse(text)
@@ -144,6 +163,23 @@ mod tests {
 
     fn take_revert(control: &LogControl) -> JoinHandle<()> {
         control.lock().revert.take().unwrap()
+    }
+
+    #[test]
+    fn a_misspelt_level_is_no_target() {
+        for good in [
+            "info",
+            "OFF",
+            "info,convoke=debug",
+            "warn,sqlx=off",
+            "[request{method}]=trace",
+        ] {
+            assert!(parse_filter(good).is_ok(), "{good}");
+        }
+        let long = "a=info,".repeat(1000);
+        for bad in ["inof", "info,convoke", "", "info,convoke=loud", &long] {
+            assert!(parse_filter(bad).is_err(), "{bad}");
+        }
     }
 
     #[tokio::test]

@@ -107,10 +107,11 @@ def agrees_at_rest(service: Service, prometheus: Prometheus) -> dict:
     for bound, count in zip(totals["latency_bounds_seconds"], totals["latency_buckets"], strict=False):
         same(count, f'sum({REQUESTS}_bucket{{le=~"{bound:g}|{bound}"}})')
     slos = {slo["name"]: slo["since_start"] for slo in page["slos"]}
-    api = 'http_route=~"/api/.+"'
+    api = 'http_route=~"/api/.+",http_response_status_code!="429"'
     good = api + ',http_response_status_code!~"5.."'
-    reads = good + ',http_request_method=~"GET|HEAD"'
-    writes = good + ',http_request_method=~"POST|PUT|PATCH|DELETE"'
+    answered = good + ',http_response_status_code!="408"'
+    reads = answered + ',http_request_method=~"GET|HEAD"'
+    writes = answered + ',http_request_method=~"POST|PUT|PATCH|DELETE"'
     lag = "outbox_delivery_lag_seconds"
     for name, query in {
         "api-availability": (f"{REQUESTS}_count{{{good}}}", f"{REQUESTS}_count{{{api}}}"),

@@ -215,9 +215,10 @@ impl Sample {
         } else {
             (None, WRITE_LIMIT)
         };
-        let promised = label("http_route").starts_with(objectives::ROUTES);
-        // A failure is the availability's, whatever its latency.
-        let latency = latency.filter(|_| promised && class != 5);
+        // Whoever is turned away by a limit, in whatever numbers, waters nothing down.
+        let promised = label("http_route").starts_with(objectives::ROUTES) && status != "429";
+        // A failure is the availability's, whatever its latency; a body that came slowly (408) is its client's.
+        let latency = latency.filter(|_| promised && class != 5 && status != "408");
         match part {
             "_count" => {
                 if let Some(count) = self.by_class.get_mut(class) {

@@ -32,8 +32,10 @@ pub(super) fn list(records: &[Arc<Record>]) -> Value {
 
 /// A record by its number or its trace, and whatever else is kept of the same traces; `None` when nothing is.
 pub(super) fn find(records: &[Arc<Record>], id: &str) -> Option<Value> {
-    let trace = u128::from_str_radix(id, 16).ok().filter(|_| id.len() == 32);
-    let number = id.parse::<u64>().ok().filter(|_| trace.is_none());
+    let trace = u128::from_str_radix(id, 16)
+        .ok()
+        .filter(|trace| id.len() == 32 && *trace != 0);
+    let number = id.parse::<u64>().ok().filter(|_| id.len() < 32);
     let wanted = |record: &&Arc<Record>| {
         Some(record.id) == number || trace.is_some_and(|trace| record.trace == trace)
     };

@@ -6,4 +6,5 @@ mod debug;
 mod hostile;
 mod logs;
 mod secrets;
+mod slow_clients;
 mod telemetry;
