@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from kit import checks_container, checks_kubernetes
+from kit import checks_container, checks_host, checks_kubernetes
 from kit import settings as convoke
 from kit.durations import milliseconds
 from kit.paths import ALERTS, DEPLOY
@@ -162,7 +162,12 @@ def check(folder: Path = DEPLOY) -> list[str]:
     listening = ports(compose, folder)
     found = [*programs(folder), *services(compose, folder, listening), *pipelines(collector), *grafana(compose, folder)]
     found += settings(compose, (folder / "README.md").read_text())
-    found += [*convoke.unknown(folder), *checks_container.check(folder), *checks_kubernetes.check()]
+    found += [
+        *convoke.unknown(folder),
+        *checks_container.check(folder),
+        *checks_kubernetes.check(),
+        *checks_host.check(),
+    ]
     sources = folder / "grafana/provisioning/datasources"
     named = ["compose.yaml", "prometheus.yaml", "otel-collector.yaml"]
     named += [str(path.relative_to(folder)) for path in sorted(sources.glob("*.yaml"))]

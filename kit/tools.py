@@ -32,6 +32,12 @@ def output(*command: str, cwd: Path | None = None, environment: Mapping[str, str
     return ended.stdout
 
 
+def said(*command: str) -> str:
+    """Everything that a program says, for one that finds faults and ends well all the same."""
+    ended = _ended(command, None, None)
+    return (ended.stdout + ended.stderr).strip() or ("" if ended.returncode == 0 else f"ends with {ended.returncode}")
+
+
 def refusal(*command: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None) -> str | None:
     """What a program says when it refuses or is missing; nothing when it agrees."""
     try:
