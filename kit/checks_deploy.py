@@ -1,5 +1,6 @@
 """Checks the files in `deploy/` against each other, against Convoke's settings, and by the programs that read them."""
 
+import math
 import re
 import shutil
 import tempfile
@@ -146,6 +147,24 @@ def pipelines(collector: dict[str, Any]) -> Iterator[str]:
             yield f"deploy/otel-collector.yaml: {kind[:-1]} {name} {state}"
 
 
+def sampling(collector: dict[str, Any]) -> Iterator[str]:
+    """Whether every trace that failed or was slow is kept, and judged when it is whole."""
+    where, processor = "deploy/otel-collector.yaml: tail_sampling", collector["processors"]["tail_sampling"]
+    policies = {one["type"]: one for one in processor["policies"]}
+    if "ERROR" not in policies.get("status_code", {}).get("status_code", {}).get("status_codes", []):
+        yield f"{where}: traces that failed are lost"
+    objective = min(float(one) for one in re.findall(r'le="([\d.]+)"', (ALERTS / "slo.yaml").read_text()))
+    if policies.get("latency", {}).get("latency", {}).get("threshold_ms", math.inf) > objective * 1000:
+        yield f"{where}: traces slower than the objective of {objective} s are lost"
+    # A span leaves OTEL_BSP_SCHEDULE_DELAY, 5 s, after its end at the latest.
+    longest = convoke.seconds("CONVOKE_REQUEST_TIMEOUT", {}) + 5
+    if milliseconds(processor["decision_wait"]) / 1000 <= longest:
+        yield f"{where}: a trace of {longest} s is judged before its end"
+    order = collector["service"]["pipelines"]["traces"]["processors"]
+    if order != ["memory_limiter", "tail_sampling", "batch"]:
+        yield f"{where}: it does not stand between memory_limiter and batch"
+
+
 def grafana(compose: dict[str, Any], folder: Path) -> Iterator[str]:
     """Folders of dashboards that Grafana is told to read and that are not mounted there."""
     targets = {volume.split(":")[1] for volume in compose["services"]["grafana"]["volumes"]}
@@ -160,7 +179,8 @@ def check(folder: Path = DEPLOY) -> list[str]:
     compose = _load("compose.yaml", folder)
     collector = _load("otel-collector.yaml", folder)
     listening = ports(compose, folder)
-    found = [*programs(folder), *services(compose, folder, listening), *pipelines(collector), *grafana(compose, folder)]
+    found = [*programs(folder), *services(compose, folder, listening), *pipelines(collector), *sampling(collector)]
+    found += grafana(compose, folder)
     found += settings(compose, (folder / "README.md").read_text())
     found += [
         *convoke.unknown(folder),

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from kit.checks_deploy import addresses, pipelines, ports, services, settings
+from kit.checks_deploy import addresses, pipelines, ports, sampling, services, settings
 from kit.paths import DEPLOY
 from kit.settings import unknown
 from kit.tools import refusal
@@ -85,6 +85,21 @@ class Deployment(unittest.TestCase):
         undefined = spoilt(COLLECTOR, lambda c: c["exporters"].pop("otlp_http/loki"))
         self.assertEqual(len(list(pipelines(unused))), 1)
         self.assertEqual(len(list(pipelines(undefined))), 1)
+
+    def test_a_sampling_that_loses_what_matters_is_found(self) -> None:
+        self.assertEqual(list(sampling(COLLECTOR)), [])
+        cases: dict[str, Callable[[Any], Any]] = {
+            "that failed": lambda c: c["processors"]["tail_sampling"]["policies"].pop(0),
+            "slower than": lambda c: c["processors"]["tail_sampling"]["policies"][1]["latency"].update(
+                threshold_ms=500
+            ),
+            "before its end": lambda c: c["processors"]["tail_sampling"].update(decision_wait="10s"),
+            "between": lambda c: c["service"]["pipelines"]["traces"]["processors"].reverse(),
+        }
+        for words, change in cases.items():
+            with self.subTest(words):
+                found = list(sampling(spoilt(COLLECTOR, change)))
+                self.assertTrue([text for text in found if words in text], found)
 
 
 if __name__ == "__main__":
