@@ -35,6 +35,14 @@ class Objectives(unittest.TestCase):
         )
         self.assertEqual(constant(r"LAG_LIMIT_SECONDS: f64 = ([\d.]+)"), bound("delivery-freshness"))
 
+    def test_routes_and_the_least_that_alerts(self) -> None:
+        routes = re.search(r'ROUTES: &str = "([^"]+)"', self.source)[1]
+        for name in ("api-availability", "api-read-latency", "api-write-latency"):
+            for query in ("errors", "total"):
+                self.assertIn(f'http_route=~"{routes}.+"', self.slos[name][query])
+        least = int(re.search(r"MINIMUM_BAD: u64 = (\d+)", self.source)[1])
+        self.assertEqual(least, yaml.safe_load((ALERTS / "slo.yaml").read_text())["minimum_errors"])
+
     def test_methods(self) -> None:
         for function, slo in (("is_read", "api-read-latency"), ("is_write", "api-write-latency")):
             listed = re.search(rf"fn {function}\(.*?matches!\(method, (.*?)\)", self.source, re.DOTALL)[1]

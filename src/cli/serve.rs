@@ -122,7 +122,7 @@ async fn serve(
     let debug = DebugState::new(lifecycle.clone(), in_flight.clone(), shown);
     let state = ops_state(config, guard, &readiness, instance, debug);
     let console = state.console.clone();
-    lifecycle.spawn_unwatched("console", console.run(readiness.clone().into_check()));
+    lifecycle.spawn_unwatched("console", console.run(readiness.clone().into_last()));
     let ops = listen(
         ops,
         "ops",

@@ -6,6 +6,7 @@ mod log_level;
 mod probes;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -23,6 +24,9 @@ use crate::telemetry::{Exposition, LogControl};
 
 /// Asks every dependency how it is. What it asks must keep its own time limit.
 pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<CheckReport>> + Send + Sync>;
+
+/// What was found when the dependencies were asked last, and when, since the Unix epoch.
+pub type LastChecks = Arc<dyn Fn() -> Option<(Duration, Vec<CheckReport>)> + Send + Sync>;
 
 /// What the ops listener shows and changes.
 #[derive(Clone)]

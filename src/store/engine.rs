@@ -5,8 +5,6 @@
 //! are macros because an async closure that borrows cannot be shown to be `Send` (rust-lang/rust#110338); a boxed future per
 //! statement was the alternative.
 
-use std::time::Instant;
-
 use sqlx::{
     PgConnection, Postgres, Sqlite, SqliteConnection, Transaction, pool::PoolConnection,
     postgres::PgQueryResult, sqlite::SqliteQueryResult,
@@ -197,7 +195,7 @@ impl Outcome for SqliteQueryResult {
 pub(super) struct Timing {
     engine: Engine,
     name: &'static str,
-    started: Instant,
+    step: recording::Open,
     pub(super) span: tracing::Span,
     _doing: scope::Doing,
 }
@@ -208,14 +206,14 @@ impl Timing {
         Self {
             engine,
             name,
-            started: Instant::now(),
+            step: recording::Open::start(StepKind::Database, name),
             span,
             _doing: scope::doing(name),
         }
     }
 
     pub(super) fn observe(&self, error_type: Option<&'static str>, rows: Option<u64>) {
-        let elapsed = self.started.elapsed();
+        let elapsed = self.step.close();
         let system = self.engine.as_str();
         instruments::database::operation(system, self.name, error_type, elapsed, &self.span);
         scope::record_database(elapsed);

@@ -25,10 +25,7 @@ mod users;
 mod writer;
 mod zones;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use sqlx::SqlitePool;
 
@@ -210,10 +207,10 @@ impl Store {
     async fn timed<T>(&self, wait: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let waiting = instruments::database::waiting(POOL);
         let doing = scope::doing("connection");
-        let started = Instant::now();
+        let open = recording::Open::start(StepKind::Wait, "connection");
         let result = wait.await;
         drop((waiting, doing));
-        let waited = started.elapsed();
+        let waited = open.close();
         instruments::database::waited(POOL, waited);
         if let Err(failure) = &result {
             let engine = self.engine();

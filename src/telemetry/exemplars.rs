@@ -1,4 +1,4 @@
-//! Exemplars: for each bucket of a histogram, the newest observation that belongs to a recorded span.
+//! Exemplars: for each bucket of a histogram, a recent observation that belongs to a recorded span, the first of a second.
 //!
 //! An observation that is not sampled costs a comparison. One that is takes at most one uncontended lock a bucket and
 //! second, and allocates only the first time its series meets one.

@@ -17,7 +17,7 @@ const ROOM: usize = 512;
 /// What runs, by the order of its beginning.
 type Part = Mutex<BTreeMap<u64, Entry>>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     method: &'static str,
     route: Arc<str>,
@@ -108,14 +108,15 @@ impl InFlight {
 
     /// The oldest requests in flight, the oldest first.
     pub fn oldest(&self, limit: usize) -> Vec<RequestReport> {
-        let mut oldest: Vec<(u64, RequestReport)> = Vec::new();
+        let mut oldest: Vec<(u64, Entry)> = Vec::new();
         for number in 0..PARTS as u64 {
+            // Requests begin and end under the same lock: the reports are made outside.
             let part = self.0.part(number);
-            oldest.extend(part.iter().take(limit).map(|(at, one)| (*at, one.report())));
+            oldest.extend(part.iter().take(limit).map(|(at, one)| (*at, one.clone())));
         }
         oldest.sort_by_key(|(at, _)| *at);
         oldest.truncate(limit);
-        oldest.into_iter().map(|(_, report)| report).collect()
+        oldest.iter().map(|(_, one)| one.report()).collect()
     }
 }
 

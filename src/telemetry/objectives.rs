@@ -13,6 +13,10 @@ pub struct Objective {
     pub target: f64,
 }
 
+/// What the objectives are about: the API, and not the probes and scanners of other paths.
+pub const ROUTES: &str = "/api/";
+/// Fewer bad events in the long window alert nobody.
+pub const MINIMUM_BAD: u64 = 10;
 /// Slowest good read.
 pub const READ_LIMIT: Duration = Duration::from_millis(250);
 /// Slowest good write.

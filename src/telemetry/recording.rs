@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -149,8 +150,12 @@ impl Recording {
             Some(true) => (MAX_LINES, MAX_TEXT_BYTES),
             Some(false) => return,
         };
+        if held.recorded.lines.len() >= lines {
+            held.recorded.lines_dropped += 1;
+            return;
+        }
         let members = members(message, rest);
-        if held.recorded.lines.len() >= lines || held.text_bytes + members.len() > room {
+        if held.text_bytes + members.len() > room {
             held.recorded.lines_dropped += 1;
             return;
         }
@@ -204,10 +209,52 @@ pub fn step(
 
 /// Does some work and notes it as a step of the current request or delivery.
 pub async fn timed<T>(kind: StepKind, name: &'static str, work: impl Future<Output = T>) -> T {
-    let started = Instant::now();
+    let open = Open::start(kind, name);
     let done = work.await;
-    step(kind, name, started.elapsed(), None, None);
+    step(kind, name, open.close(), None, None);
     done
+}
+
+/// A step under way. One that is dropped before it is closed is noted as cut off: the deadline passed, or the client went.
+#[derive(Debug)]
+#[must_use = "it is cut off when this is dropped"]
+pub struct Open {
+    kind: StepKind,
+    name: &'static str,
+    started: Instant,
+    closed: AtomicBool,
+}
+
+impl Open {
+    /// Begins now.
+    pub fn start(kind: StepKind, name: &'static str) -> Self {
+        Self {
+            kind,
+            name,
+            started: Instant::now(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Says that it came to its end, which the caller notes; answers how long it took.
+    pub fn close(&self) -> Duration {
+        self.closed.store(true, Ordering::Relaxed);
+        self.started.elapsed()
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if !*self.closed.get_mut() {
+            step(
+                self.kind,
+                self.name,
+                self.started.elapsed(),
+                None,
+                Some("cut off"),
+            );
+        }
+    }
 }
 
 /// Whether a line logged here belongs to a request or a delivery.
@@ -312,6 +359,21 @@ mod tests {
             .await;
         let steps = recording.take().steps;
         assert_eq!(steps.len(), 1);
-        assert_eq!(steps[0].name, "connection");
+        assert_eq!((steps[0].name, steps[0].error), ("connection", None));
+    }
+
+    #[tokio::test]
+    async fn a_step_that_is_given_up_is_noted_as_cut_off() {
+        let recording = Arc::new(Recording::start());
+        let never = timed(StepKind::Wait, "connection", std::future::pending::<()>());
+        let mut work = Box::pin(recording.run(never));
+        assert!(futures_util::poll!(&mut work).is_pending());
+        assert!(recording.take().steps.is_empty());
+        drop(work);
+        let steps = recording.take().steps;
+        assert_eq!(
+            (steps[0].name, steps[0].error),
+            ("connection", Some("cut off"))
+        );
     }
 }

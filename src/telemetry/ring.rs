@@ -18,6 +18,8 @@ pub const MAX_BYTES: usize = 2 * 1024 * 1024;
 const SLOWEST: usize = 12;
 /// How long one counts among the slowest.
 const SLOWEST_FOR: Duration = Duration::from_mins(15);
+/// Attempts at deliveries kept of late, and as many whose cause is kept.
+const DELIVERIES: usize = 16;
 /// A delivery attempt that takes longer is slow.
 const SLOW_DELIVERY: Duration = Duration::from_secs(1);
 /// Requests that one record of deliveries names as their causes.
@@ -155,12 +157,12 @@ impl Ring {
     pub fn new() -> Self {
         let flood = Duration::from_millis(100);
         Self(Mutex::new(Held {
-            failed: Groups::new(32, 4, flood),
+            failed: Groups::new(32, 3, flood),
             slow: Groups::new(32, 3, flood),
             sampled: Groups::new(64, 2, Duration::from_secs(1)),
             slowest: Vec::new(),
-            linked: Groups::new(1, 32, Duration::ZERO),
-            deliveries: Groups::new(1, 32, Duration::ZERO),
+            linked: Groups::new(1, DELIVERIES, Duration::ZERO),
+            deliveries: Groups::new(1, DELIVERIES, Duration::ZERO),
             next_id: 1,
         }))
     }
@@ -267,14 +269,14 @@ impl Held {
     fn put_slowest(&mut self, record: Arc<Record>, now: Instant) {
         self.slowest
             .retain(|(kept_at, _)| now.duration_since(*kept_at) <= SLOWEST_FOR);
-        if self.slowest.len() >= SLOWEST {
+        self.slowest.push((now, record));
+        if self.slowest.len() > SLOWEST {
             let fastest = self.slowest.iter().enumerate();
             let fastest = fastest.min_by_key(|(_, (_, record))| record.duration);
             if let Some((at, _)) = fastest {
                 self.slowest.swap_remove(at);
             }
         }
-        self.slowest.push((now, record));
     }
 }
 

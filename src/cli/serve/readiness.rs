@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::ops::{self, CheckReport, CheckStatus};
 use crate::store::{Store, chain};
-use crate::telemetry::instruments::health;
+use crate::telemetry::{instruments::health, wall_clock};
 
 /// Every check, in the order of the report; the `check` label.
 pub(super) const CHECKS: [&str; 3] = ["lifecycle", "database", "schema"];
@@ -37,6 +37,8 @@ struct Runs {
     told: u64,
     /// What was wrong with the schema when it was last seen.
     schema: Option<Result<(), String>>,
+    /// What that latest run found, and when, since the Unix epoch.
+    last: Option<(Duration, Vec<CheckReport>)>,
 }
 
 impl Readiness {
@@ -67,6 +69,11 @@ impl Readiness {
             let asked = self.clone();
             Box::pin(async move { asked.check().await })
         })
+    }
+
+    /// What the latest run found, for the console, which asks nobody anew.
+    pub(super) fn into_last(self) -> ops::LastChecks {
+        Arc::new(move || self.with_runs(|runs| runs.last.clone()))
     }
 
     /// Runs the checks every 5 s, and at once when the lifecycle moves on, whether or not anybody probes.
@@ -110,6 +117,7 @@ impl Readiness {
         self.with_runs(|runs| {
             if runs.told < run {
                 runs.told = run;
+                runs.last = Some((wall_clock(), reports.clone()));
                 for one in &reports {
                     health::checked(one.name, one.status == CheckStatus::Ok);
                 }

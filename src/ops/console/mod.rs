@@ -1,8 +1,8 @@
 //! The ops console: one page that shows metrics, traces and logs of this process to somebody who has nothing else.
 //!
 //! The page asks for two documents, which are the same for everybody who looks: the figures, made once with each sample, and
-//! the list of kept requests, made at most once a second. Nothing here asks the database, save the readiness checks, at the
-//! sampler's pace; so it answers during an outage or an overload as at any other time.
+//! the list of kept requests, made at most once a second. Nothing here asks the database: the readiness checks shown are the
+//! last that were made, for whoever; so it answers during an outage or an overload as at any other time.
 
 mod assets;
 mod history;
@@ -28,11 +28,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::history::History;
 use self::sample::Sample;
-use super::{CheckReport, LogControl, OpsState, Readiness, VersionInfo};
+use super::{CheckReport, LastChecks, LogControl, OpsState, VersionInfo};
 use crate::telemetry::ring::ring;
 use crate::telemetry::wall_clock;
 
-/// How often the figures are taken, and the checks asked.
+/// How often the figures are taken.
 pub const EVERY: Duration = Duration::from_secs(5);
 /// How long a list of kept requests serves everybody.
 const LIST_FOR: Duration = Duration::from_secs(1);
@@ -69,13 +69,13 @@ struct Shared {
     about: About,
     log_control: LogControl,
     state: Mutex<Sampled>,
+    page: Mutex<Bytes>,
     list: Mutex<Option<(Instant, Bytes)>>,
 }
 
 struct Sampled {
     history: History,
     checks: Checks,
-    page: Bytes,
 }
 
 impl std::fmt::Debug for Console {
@@ -90,62 +90,63 @@ impl Console {
         let state = Sampled {
             history: History::new(Instant::now(), wall_clock()),
             checks: Checks::default(),
-            page: Bytes::new(),
         };
         let console = Self(Arc::new(Shared {
             about,
             log_control,
             state: Mutex::new(state),
+            page: Mutex::new(Bytes::new()),
             list: Mutex::new(None),
         }));
         console.sample(None);
         console
     }
 
-    /// Samples and asks for as long as it is polled; a slow check does not hold the figures up.
-    pub async fn run(self, readiness: Readiness) {
-        let figures = async {
-            let mut ticks = ticks();
-            loop {
-                ticks.tick().await;
-                let (console, runtime) = (self.clone(), tokio::runtime::Handle::current());
-                let taken = tokio::task::spawn_blocking(move || console.sample(Some(&runtime)));
-                if let Err(failure) = taken.await {
-                    tracing::error!(error = %failure, "the console's figures could not be taken");
-                }
+    /// Samples for as long as it is polled.
+    pub async fn run(self, last_checks: LastChecks) {
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let (console, runtime) = (self.clone(), tokio::runtime::Handle::current());
+            let last_checks = Arc::clone(&last_checks);
+            let taken = tokio::task::spawn_blocking(move || {
+                console.note_checks(last_checks());
+                console.sample(Some(&runtime));
+            });
+            if let Err(failure) = taken.await {
+                tracing::error!(error = %failure, "the console's figures could not be taken");
             }
-        };
-        let checks = async {
-            let mut ticks = ticks();
-            loop {
-                ticks.tick().await;
-                let checks = readiness().await;
-                self.note_checks(checks);
-            }
-        };
-        let ((), ()) = tokio::join!(figures, checks);
+        }
     }
 
+    fn note_checks(&self, last: Option<(Duration, Vec<CheckReport>)>) {
+        if let Some((at, checks)) = last {
+            let at_ms = u64::try_from(at.as_millis()).ok();
+            self.lock().checks = Checks { at_ms, checks };
+        }
+    }
+
+    /// Takes a sample and makes the page of it. Requests wait for the page's lock only, under which nothing is made.
     fn sample(&self, runtime: Option<&tokio::runtime::Handle>) {
         let began = Instant::now();
         let mut sample = Sample::take(runtime);
         sample.cost = began.elapsed();
+        let filter = self.0.log_control.filter();
         let mut state = self.lock();
         state.history.add(sample);
-        self.publish(&mut state);
+        let page = to_json(&snapshot::of(
+            &state.history,
+            &self.0.about,
+            &state.checks,
+            &filter,
+        ));
+        drop(state);
+        *self.page() = page;
     }
 
-    fn note_checks(&self, checks: Vec<CheckReport>) {
-        let at_ms = u64::try_from(wall_clock().as_millis()).ok();
-        let mut state = self.lock();
-        state.checks = Checks { at_ms, checks };
-        self.publish(&mut state);
-    }
-
-    fn publish(&self, state: &mut Sampled) {
-        let filter = self.0.log_control.filter();
-        let page = snapshot::of(&state.history, &self.0.about, &state.checks, &filter);
-        state.page = to_json(&page);
+    fn page(&self) -> std::sync::MutexGuard<'_, Bytes> {
+        self.0.page.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Sampled> {
@@ -165,12 +166,6 @@ impl Console {
     }
 }
 
-fn ticks() -> tokio::time::Interval {
-    let mut ticks = interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
-}
-
 fn to_json(value: &impl Serialize) -> Bytes {
     // Plain structures of ours; there is nothing in them that JSON has no word for.
     Bytes::from(serde_json::to_vec(value).unwrap_or_default())
@@ -186,7 +181,7 @@ pub(super) fn routes() -> Router<OpsState> {
 }
 
 async fn figures(State(state): State<OpsState>) -> Response {
-    let page = state.console.lock().page.clone();
+    let page = state.console.page().clone();
     json(page)
 }
 

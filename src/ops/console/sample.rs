@@ -215,15 +215,18 @@ impl Sample {
         } else {
             (None, WRITE_LIMIT)
         };
+        let promised = label("http_route").starts_with(objectives::ROUTES);
         // A failure is the availability's, whatever its latency.
-        let latency = latency.filter(|_| class != 5);
+        let latency = latency.filter(|_| promised && class != 5);
         match part {
             "_count" => {
                 if let Some(count) = self.by_class.get_mut(class) {
                     *count += value;
                 }
                 let good = if class == 5 { 0 } else { value };
-                self.slos.availability.add(good, value);
+                if promised {
+                    self.slos.availability.add(good, value);
+                }
                 if let Some(latency) = latency {
                     latency.add(0, value);
                 }

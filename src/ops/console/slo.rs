@@ -8,7 +8,7 @@ use super::history::{History, Share, Slos};
 use super::quantile::as_number;
 use super::snapshot::rounded;
 use crate::telemetry::objectives::{
-    AVAILABILITY, FRESHNESS, Objective, READ_LATENCY, WRITE_LATENCY,
+    AVAILABILITY, FRESHNESS, MINIMUM_BAD, Objective, READ_LATENCY, WRITE_LATENCY,
 };
 
 /// The pairs of windows of the burns that page (SRE workbook, "Multiwindow, Multi-Burn-Rate Alerts"): long, short, and the
@@ -37,7 +37,7 @@ pub(super) struct Slo {
     /// Share of the budget of that period that is left; negative when it is overspent, none without traffic.
     budget_remaining: Option<f64>,
     burn: Vec<Burn>,
-    /// `page` when one of the pairs of windows burns as fast as its alert allows, `spent` when the budget since the start is
+    /// `page` when one of the pairs of windows burns as fast as its alert allows and enough was bad in the long one, `spent` when the budget since the start is
     /// used up, `idle` without traffic, else `ok`.
     state: &'static str,
 }
@@ -76,9 +76,12 @@ fn one(history: &History, objective: &Objective, pick: Pick) -> Slo {
     let mut burn = Vec::new();
     let mut pages = false;
     for (long, short, pages_at) in PAGES {
+        let mut bad = 0;
         let both = [short, long].map(|window| {
             let (covered, slos) = history.slos_over(window);
             let share = pick(&slos);
+            // The long window is the last.
+            bad = share.total.saturating_sub(share.good);
             Burn {
                 window_seconds: window.as_secs(),
                 covered_seconds: covered.as_secs(),
@@ -87,9 +90,8 @@ fn one(history: &History, objective: &Objective, pick: Pick) -> Slo {
                 pages_at,
             }
         });
-        pages |= both
-            .iter()
-            .all(|one| one.rate.is_some_and(|rate| rate > pages_at));
+        let burns = |one: &Burn| one.rate.is_some_and(|rate| rate > pages_at);
+        pages |= bad >= MINIMUM_BAD && both.iter().all(burns);
         burn.extend(both);
     }
     burn.sort_by_key(|one| one.window_seconds);
@@ -155,6 +157,8 @@ mod tests {
     #[test]
     fn a_fast_burn_pages_and_no_traffic_is_no_verdict() {
         assert_eq!(all(&history(900, 1_000, 60))[0].state, "page");
+        assert_eq!(all(&history(10, 20, 60))[0].state, "page");
+        assert_eq!(all(&history(10, 19, 60))[0].state, "spent");
         let idle = &all(&history(0, 0, 60))[0];
         assert_eq!((idle.state, idle.budget_remaining), ("idle", None));
         assert_eq!(idle.burn[0].rate, None);

@@ -33,7 +33,7 @@ fn console() -> Console {
 }
 
 fn document(console: &Console) -> Value {
-    serde_json::from_slice(&console.lock().page).unwrap()
+    serde_json::from_slice(&console.page()).unwrap()
 }
 
 fn record(id_of_trace: u128, causes: Option<Vec<u128>>) -> Record {

@@ -9,6 +9,8 @@ use crate::telemetry::ring::{MAX_BYTES, Record, Why, Work};
 
 /// Of each kind, the newest.
 const LISTED: usize = 40;
+/// Others of the same traces, the newest.
+const MAX_RELATED: usize = 32;
 
 /// A short line for each, the newest first.
 pub(super) fn list(records: &[Arc<Record>]) -> Value {
@@ -49,6 +51,8 @@ pub(super) fn find(records: &[Arc<Record>], id: &str) -> Option<Value> {
         record.id != found.id
             && (traces.contains(&record.trace) || causes.iter().any(|cause| traces.contains(cause)))
     });
+    // A client may send the same trace with every request.
+    let related = related.take(MAX_RELATED);
     let mut related: Vec<Value> = related.map(|record| detail(record)).collect();
     // In the order of time.
     related.reverse();

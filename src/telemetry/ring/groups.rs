@@ -35,8 +35,12 @@ impl Groups {
     }
 
     pub(super) fn is_due(&self, key: &Key, now: Instant) -> bool {
-        let group = self.by_key.get(key);
-        group.is_none_or(|group| now.saturating_duration_since(group.fed) >= self.every)
+        let rested = |group: &Group| now.saturating_duration_since(group.fed) >= self.every;
+        match self.by_key.get(key) {
+            Some(group) => rested(group),
+            // It would displace a group, which must have had its time too: a flood over many keys is still a flood.
+            None => self.by_key.len() < self.most || self.by_key.values().any(rested),
+        }
     }
 
     /// Adds a record; its group's oldest makes room for it, or else the group that was fed the longest ago.

@@ -83,8 +83,10 @@ impl Prometheus {
         eventually("a scrape without an error", limit, || async {
             let targets = self.ask("/targets", &[("state", "active")]).await;
             let target = &targets["activeTargets"][0];
+            let error = target["lastError"].as_str().unwrap_or_default();
+            // Slow is not wrong.
             assert!(
-                target["lastError"].as_str().is_none_or(str::is_empty),
+                error.is_empty() || error.contains("deadline exceeded"),
                 "Prometheus does not accept the exposition: {target:#}"
             );
             (target["health"] == "up").then_some(())
