@@ -1,8 +1,8 @@
 """Checks the files in `deploy/` against each other, against Convoke's settings, and by the programs that read them."""
 
+import math
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,21 +10,15 @@ from typing import Any
 
 import yaml
 
-from kit.paths import ALERTS, DEPLOY, DOCS
+from kit import checks_container, checks_host, checks_kubernetes
+from kit import settings as convoke
+from kit.durations import milliseconds
+from kit.paths import ALERTS, DEPLOY
+from kit.tools import refusal
 
 # Ports of programs whose configuration here does not name them.
 OWN_PORTS = {"postgres": {5432}, "prometheus": {9090}, "alertmanager": {9093}, "grafana": {3000}}
-OPENTELEMETRY = {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL"}
-OPENTELEMETRY |= {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
 _VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
-
-
-def _run(*command: str, cwd: Path | None = None) -> str | None:
-    """What a program says when it refuses; nothing when it agrees, or is not there."""
-    if shutil.which(command[0]) is None:
-        return f"{command[0]} is missing; on Debian: apt-get install prometheus prometheus-alertmanager"
-    ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
-    return None if ended.returncode == 0 else (ended.stdout + ended.stderr).strip()
 
 
 def _load(name: str, folder: Path) -> Any:
@@ -37,9 +31,9 @@ def programs(folder: Path) -> Iterator[str]:
         place = Path(scratch)
         shutil.copy(folder / "prometheus.yaml", place)
         (place / "rules").symlink_to(ALERTS)
-        if refused := _run("promtool", "check", "config", "prometheus.yaml", cwd=place):
+        if refused := refusal("promtool", "check", "config", "prometheus.yaml", cwd=place):
             yield f"deploy/prometheus.yaml: {refused}"
-    if refused := _run("amtool", "check-config", str(folder / "alertmanager.yaml")):
+    if refused := refusal("amtool", "check-config", str(folder / "alertmanager.yaml")):
         yield f"deploy/alertmanager.yaml: {refused}"
 
 
@@ -91,6 +85,10 @@ def services(compose: dict[str, Any], folder: Path, listening: dict[str, set[int
     """Images, mounts, ports and dependencies in `compose.yaml`."""
     for name, service in compose["services"].items():
         where = f"deploy/compose.yaml: {name}"
+        if "build" in service:
+            context = folder / service["build"]["context"]
+            if not (context / service["build"]["dockerfile"]).exists():
+                yield f"{where}: {service['build']['dockerfile']} does not exist"
         # A registry's port is no tag.
         tag = service["image"].rpartition("/")[2].partition(":")[2]
         if not service["image"].startswith("${") and (tag in ("", "latest") or not re.search(r"\d+\.\d+", tag)):
@@ -125,12 +123,12 @@ def services(compose: dict[str, Any], folder: Path, listening: dict[str, set[int
 
 def settings(compose: dict[str, Any], readme: str) -> Iterator[str]:
     """Names of settings that Convoke does not know, and variables that the README does not explain."""
-    known = (
-        set(re.findall(r"^\| `(CONVOKE_\w+)`", (DOCS / "configuration.md").read_text(), re.MULTILINE)) | OPENTELEMETRY
-    )
     for name in compose["services"]["convoke"]["environment"]:
-        if name not in known:
+        if name not in convoke.known():
             yield f"deploy/compose.yaml: Convoke has no setting {name}"
+    given = {name: str(value) for name, value in compose["services"]["convoke"]["environment"].items()}
+    if milliseconds(compose["services"]["convoke"]["stop_grace_period"]) / 1000 < convoke.shutdown(given):
+        yield f"deploy/compose.yaml: stop_grace_period is shorter than the end may take ({convoke.shutdown(given)} s)"
     for text in strings(compose):
         for variable, _, _ in _VARIABLE.findall(text):
             if variable not in readme:
@@ -149,6 +147,24 @@ def pipelines(collector: dict[str, Any]) -> Iterator[str]:
             yield f"deploy/otel-collector.yaml: {kind[:-1]} {name} {state}"
 
 
+def sampling(collector: dict[str, Any]) -> Iterator[str]:
+    """Whether every trace that failed or was slow is kept, and judged when it is whole."""
+    where, processor = "deploy/otel-collector.yaml: tail_sampling", collector["processors"]["tail_sampling"]
+    policies = {one["type"]: one for one in processor["policies"]}
+    if "ERROR" not in policies.get("status_code", {}).get("status_code", {}).get("status_codes", []):
+        yield f"{where}: traces that failed are lost"
+    objective = min(float(one) for one in re.findall(r'le="([\d.]+)"', (ALERTS / "slo.yaml").read_text()))
+    if policies.get("latency", {}).get("latency", {}).get("threshold_ms", math.inf) > objective * 1000:
+        yield f"{where}: traces slower than the objective of {objective} s are lost"
+    # A span leaves OTEL_BSP_SCHEDULE_DELAY, 5 s, after its end at the latest.
+    longest = convoke.seconds("CONVOKE_REQUEST_TIMEOUT", {}) + 5
+    if milliseconds(processor["decision_wait"]) / 1000 <= longest:
+        yield f"{where}: a trace of {longest} s is judged before its end"
+    order = collector["service"]["pipelines"]["traces"]["processors"]
+    if order != ["memory_limiter", "tail_sampling", "batch"]:
+        yield f"{where}: it does not stand between memory_limiter and batch"
+
+
 def grafana(compose: dict[str, Any], folder: Path) -> Iterator[str]:
     """Folders of dashboards that Grafana is told to read and that are not mounted there."""
     targets = {volume.split(":")[1] for volume in compose["services"]["grafana"]["volumes"]}
@@ -163,14 +179,21 @@ def check(folder: Path = DEPLOY) -> list[str]:
     compose = _load("compose.yaml", folder)
     collector = _load("otel-collector.yaml", folder)
     listening = ports(compose, folder)
-    found = [*programs(folder), *services(compose, folder, listening), *pipelines(collector), *grafana(compose, folder)]
+    found = [*programs(folder), *services(compose, folder, listening), *pipelines(collector), *sampling(collector)]
+    found += grafana(compose, folder)
     found += settings(compose, (folder / "README.md").read_text())
+    found += [
+        *convoke.unknown(folder),
+        *checks_container.check(folder),
+        *checks_kubernetes.check(),
+        *checks_host.check(),
+    ]
     sources = folder / "grafana/provisioning/datasources"
     named = ["compose.yaml", "prometheus.yaml", "otel-collector.yaml"]
     named += [str(path.relative_to(folder)) for path in sorted(sources.glob("*.yaml"))]
     for name in named:
         found += addresses(f"deploy/{name}", _load(name, folder), listening)
-    plugin = shutil.which("docker") and _run("docker", "compose", "version") is None
+    plugin = shutil.which("docker") and refusal("docker", "compose", "version") is None
     if plugin:
         values = {"CONVOKE_SECRET_KEY": "x", "POSTGRES_PASSWORD": "x", "GRAFANA_PASSWORD": "x"}
         given = "".join(f"{name}={value}\n" for name, value in values.items())
@@ -187,6 +210,6 @@ def check(folder: Path = DEPLOY) -> list[str]:
                 "config",
                 "-q",
             )
-            if refused := _run(*command):
+            if refused := refusal(*command):
                 found.append(f"deploy/compose.yaml: {refused}")
     return found

@@ -39,7 +39,12 @@ def as_written(query: str) -> str:
     return textwrap.dedent(query).strip()
 
 
+def generated(source: str, body: object) -> str:
+    """The text of a generated YAML file."""
+    text = yaml.dump(body, Dumper=_Dumper, sort_keys=False, width=1_000_000, allow_unicode=True)
+    return f"# Generated from {source}; change it there, then `make docs`.\n{text}"
+
+
 def rule_file(source: str, groups: list[dict[str, Any]]) -> str:
     """The text of a rule file."""
-    body = yaml.dump({"groups": groups}, Dumper=_Dumper, sort_keys=False, width=1_000_000, allow_unicode=True)
-    return f"# Generated from {source}; change it there, then `make docs`.\n{body}"
+    return generated(source, {"groups": groups})

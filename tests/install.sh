@@ -8,17 +8,24 @@ need() { # need PACKAGE COMMAND…: the package, unless the command succeeds
   shift
   "$@" >/dev/null 2>&1 || missing+=("$package")
 }
+# Debian puts it where only root's PATH looks.
+has_nginx() { command -v nginx || [[ -x /usr/sbin/nginx ]]; }
 has_server() { compgen -G '/usr/lib/postgresql/*/bin/initdb' || command -v initdb; }
 
 need build-essential command -v cc
+need caddy command -v caddy
 need chromium command -v chromium
 need curl command -v curl
 need jq command -v jq
+need kubernetes-client command -v kubectl
+need nginx-light has_nginx
+need openssl command -v openssl
 need postgresql has_server
 need prometheus command -v promtool
 need prometheus-alertmanager command -v amtool
 need python3 command -v python3
 need python3-venv python3 -c 'import ensurepip, venv'
+need systemd command -v systemd-analyze
 
 if ((${#missing[@]})); then
   say "installing ${missing[*]}"
