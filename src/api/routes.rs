@@ -94,7 +94,7 @@ fn twin(path: &str) -> String {
         .map_or_else(|| format!("{path}/"), str::to_owned)
 }
 
-/// One line for load balancers.
+/// One line: a process takes requests here. Rotation goes by `/readyz` of the ops listener.
 async fn health(State(api): State<Api>) -> Answered {
     if api.lifecycle.phase() == Phase::Stopping {
         let detail = "This replica takes no more requests.";
