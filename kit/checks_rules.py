@@ -68,6 +68,9 @@ def _compares(node: object) -> bool:
         return False
     if str(node.op) == "or":
         return _compares(node.lhs) and _compares(node.rhs)
+    if str(node.op) == "unless":
+        # What is there, unless something else is: a condition by itself.
+        return True
     if str(node.op) in SETS:
         return _compares(node.lhs)
     return str(node.op) in COMPARISONS and not (node.modifier and node.modifier.return_bool)

@@ -4,6 +4,7 @@
 durations, and stay: a fault of the same share fires the same alert, sooner.
 """
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -130,13 +131,16 @@ def _alert(slo: Slo, burn: Burn, scale: float) -> Rule:
         f"and {ratio(burn.short)}{selector} > {limit}\n"
         f"and sum_over_time({ERRORS}{selector}[{long}]) / {repeats} >= {given.minimum_errors}"
     )
-    left = durations.written(int(durations.milliseconds(given.period) / burn.factor) // 3_600_000 * 3_600_000)
+    # Rounded up to whole hours: the alert fires above the factor, so that the budget lasts for less than this.
+    hours = math.ceil(durations.milliseconds(given.period) / burn.factor / 3_600_000)
+    left = durations.written(hours * 3_600_000)
     where = "{{ $labels.environment }}"
     times = "" if burn.factor == 1 else f"{burn.factor} times "
     description = (
         f"In {where}, {{{{ $value | humanizePercentage }}}} of all {slo.events} within {long} {slo.bad}: more than "
         f"{times}what the objective of {slo.objective} % allows, within the last {short} too, and "
-        f"{given.minimum_errors} or more in number. At that rate the error budget of {given.period} lasts {left}."
+        f"{given.minimum_errors} or more in number. At that rate the whole error budget "
+        f"of {given.period} lasts less than {left}."
     )
     summary = f"{slo.title}: the error budget burns {burn.factor} times too fast"
     if burn.factor == 1:

@@ -148,6 +148,11 @@ class Checks(unittest.TestCase):
         self.assertEqual(changed(expr=quotient, annotations=texts), set())
         self.assertEqual(changed(expr=quotient, annotations=texts, **{"for": None}), {"promql/fragile"})
 
+    def test_unless_is_a_condition_without_a_comparison(self) -> None:
+        up_and_built = 'up{job="convoke"} %s on (environment, instance) build_info{job="convoke"}'
+        self.assertNotIn("alerts/comparison", query(up_and_built % "unless"))
+        self.assertIn("alerts/comparison", query(up_and_built % "and"))
+
     def test_fields(self) -> None:
         for name, fields in FIELDS:
             with self.subTest(name, fields=fields):
