@@ -1,7 +1,7 @@
 """Holds everything that the kit names against a running service that is under load, closed in both directions:
 
 - every declared metric is exposed with exactly its labels, and nothing else is;
-- every selector of a dashboard, a rule or a runbook finds a series, label values included;
+- every selector of a dashboard, a rule or a runbook finds a series, label values included, on one engine at least;
 - every query of every panel and runbook runs, and every panel shows data or a primed zero;
 - no rule fails, and no alert fires.
 
@@ -15,6 +15,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import promql_parser as parser
 import yaml
@@ -92,19 +93,19 @@ def undeclared(prometheus: PrometheusClient) -> list[str]:
     return sorted(wrong)
 
 
-def unresolved(prometheus: PrometheusClient) -> tuple[int, list[str]]:
-    """How many selectors the kit has, and those that find nothing, with where they stand."""
+def unresolved(prometheus: PrometheusClient) -> tuple[int, dict[str, str]]:
+    """How many selectors the kit has, and those that find nothing, each with where it stands."""
     asked: dict[str, set[str]] = {}
     for where, expression in expressions():
         for selector in promql.selectors(parser.parse(expression)):
             asked.setdefault(bare(selector), set()).add(where)
-    wrong = []
+    empty = {}
     for selector, places in sorted(asked.items()):
         if any(re.fullmatch(pattern, selector) for pattern in ABSENT):
             continue
         if not prometheus.query(f"count(last_over_time({selector}[10m]))"):
-            wrong.append(f"{selector} finds nothing; asked for by {', '.join(sorted(places))}")
-    return len(asked), wrong
+            empty[selector] = ", ".join(sorted(places))
+    return len(asked), empty
 
 
 def failing_runbooks(prometheus: PrometheusClient) -> tuple[int, list[str]]:
@@ -119,12 +120,21 @@ def failing_runbooks(prometheus: PrometheusClient) -> tuple[int, list[str]]:
     return sent, wrong
 
 
-def check(prometheus: PrometheusClient) -> list[str]:
+@dataclass
+class Seen:
+    """What was seen of one engine."""
+
+    findings: list[str]
+    empty: dict[str, str] = field(default_factory=dict)
+
+
+def check(prometheus: PrometheusClient) -> Seen:
     """Everything that is wrong with a service to which nothing was done."""
     findings = undeclared(prometheus)
     print(f"{len(series())} series names declared; {len(findings)} differences from what is exposed")
+    asked, empty = unresolved(prometheus)
+    print(f"{asked} selectors of dashboards, rules and runbooks; {len(empty)} find nothing on this engine")
     counted = [
-        ("selectors of dashboards, rules and runbooks", unresolved(prometheus)),
         ("queries of runbooks", failing_runbooks(prometheus)),
         ("queries of dashboards", check_panels(prometheus)),
     ]
@@ -138,10 +148,10 @@ def check(prometheus: PrometheusClient) -> list[str]:
     firing = [alert["labels"] for alert in alerts if alert["state"] == "firing"]
     findings += [f"{labels['alertname']} fires: {labels}" for labels in firing]
     print(f"{len(rules)} rules evaluated; {len(alerts)} alerts pending, {len(firing)} firing")
-    return findings
+    return Seen(findings, empty)
 
 
-def under_load(running: Stack, seconds: float) -> list[str]:
+def under_load(running: Stack, seconds: float) -> Seen:
     """Waits under a light load of k6's, and says what is wrong then."""
     load: Program = k6(running, "soak", "contract", {"RATE": "10", "DURATION": "1h"})
     running.also(load)
@@ -150,7 +160,7 @@ def under_load(running: Stack, seconds: float) -> list[str]:
     while time.monotonic() < end:
         for part in (running.service.program, load):
             if not part.running:
-                return [f"{part.name} ended with {part.exit_code}:\n{part.output()[-1000:]}"]
+                return Seen([f"{part.name} ended with {part.exit_code}:\n{part.output()[-1000:]}"])
         time.sleep(0.2)
     return check(running.prometheus)
 
@@ -161,14 +171,20 @@ def main(arguments: list[str]) -> int:
     parser_.add_argument("--for", dest="seconds", type=float, default=90, help="of load before the checks")
     options = parser_.parse_args(arguments)
     findings: list[str] = []
+    empty: list[dict[str, str]] = []
     try:
         for engine in options.engine or ENGINES:
             print(f"=== {engine}", flush=True)
             # Alertmanager has no part in it.
             with stack(engine, interval="5s", alertmanager=None) as running:
-                findings += [f"{engine}: {one}" for one in under_load(running, options.seconds)]
+                seen = under_load(running, options.seconds)
+            findings += [f"{engine}: {one}" for one in seen.findings]
+            empty.append(seen.empty)
     except StartError as error:
         print(error, file=sys.stderr)
         return 2
+    # Some series are one engine's only, as are the queries about them.
+    nowhere = set.intersection(*(set(one) for one in empty)) if empty else set()
+    findings += [f"{selector} finds nothing; asked for by {empty[0][selector]}" for selector in sorted(nowhere)]
     print("\n".join(findings) or "what is named is there, and what is there is named")
     return 1 if findings else 0
