@@ -1,7 +1,6 @@
 """What the service emits: every metric with its kind and labels, and the values that its labels can take."""
 
 import json
-import re
 from dataclasses import dataclass
 from functools import cache
 
@@ -70,18 +69,3 @@ def values_of(metric: str, label: str) -> frozenset[str] | None:
     """The values of a metric's label, or `None` when they are not bounded by a list (versions, environments)."""
     listed = label_values().get(label, {})
     return listed.get(metric, listed.get("*"))
-
-
-def differences(exposition: str) -> list[str]:
-    """Where `label_values.yaml` and a running service's exposition disagree: values shown but not listed."""
-    found = set()
-    for line in exposition.splitlines():
-        match = re.match(r"(\w+)\{(.*)\} ", line)
-        instrument = instrument_of(match.group(1)) if match else None
-        if match is None or instrument is None:
-            continue
-        for label, value in re.findall(r'(\w+)="([^"]*)"', match.group(2)):
-            values = values_of(instrument.name, label)
-            if label not in ("le", *TARGET_LABELS) and values is not None and value not in values:
-                found.add(f'{instrument.name} has {label}="{value}", which kit/label_values.yaml does not list')
-    return sorted(found)

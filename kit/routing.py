@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 
 from kit.paths import ALERTS, DEPLOY
-from kit.process import Program, answers, free_port, http, scratch_folder, stopped_at_end
+from kit.process import http, scratch_folder, stopped_at_end
 from kit.ruleset import committed_rules
+from kit.stack import Alertmanager
 
 CASES = ALERTS / "tests" / "routing.yaml"
 CONFIGURATION = DEPLOY / "alertmanager.yaml"
@@ -42,11 +43,8 @@ def _shown(labels: Labels) -> str:
     return " ".join([labels["alertname"], *(labels[one] for one in told if one in labels)])
 
 
-class Alertmanager:
-    """A running one."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
+class Asked(Alertmanager):
+    """One that is told of alerts, and asked of whom it would tell."""
 
     def post(self, alerts: list[Labels], seconds: float) -> None:
         """Says that alerts fire; or, with none left to go, that they are over."""
@@ -63,12 +61,8 @@ class Alertmanager:
                 found.setdefault(receiver["name"], []).append(_shown(alert["labels"]))
         return {receiver: sorted(alerts) for receiver, alerts in sorted(found.items())}
 
-    def count(self) -> int:
-        """How many alerts it has, heard of or not."""
-        return len(json.loads(http(f"{self.url}/api/v2/alerts")))
 
-
-def _case(case: dict[str, Any], alertmanager: Alertmanager, patience: float) -> str | None:
+def _case(case: dict[str, Any], alertmanager: Asked, patience: float) -> str | None:
     """What a case finds wrong."""
     firing = [labels for given in case["firing"] for labels in _posted(given)]
     wanted = {receiver: sorted(alerts) for receiver, alerts in sorted(case["told"].items())}
@@ -82,7 +76,7 @@ def _case(case: dict[str, Any], alertmanager: Alertmanager, patience: float) -> 
         told = alertmanager.told()
     alertmanager.post(firing, -1)
     limit = time.monotonic() + PATIENCE
-    while alertmanager.count() and time.monotonic() < limit:
+    while alertmanager.alerts() and time.monotonic() < limit:
         time.sleep(0.05)
     return None if told == wanted else f"{case['name']}: told\n  {told}\nand not\n  {wanted}"
 
@@ -91,14 +85,12 @@ def findings(
     given: list[dict[str, Any]], configuration: Path, patience: float = PATIENCE
 ) -> Generator[str, None, None]:
     """What an Alertmanager with a configuration does otherwise than the cases say, as long as one asks."""
-    with stopped_at_end() as stack, scratch_folder() as folder:
-        url = f"http://127.0.0.1:{free_port()}"
-        command = ["prometheus-alertmanager", f"--config.file={configuration}", f"--storage.path={folder}"]
-        command += [f"--web.listen-address={url.removeprefix('http://')}", "--cluster.listen-address="]
-        program = stack.enter_context(Program("alertmanager", command, folder / "log"))
-        program.wait_ready(lambda: answers(f"{url}/-/ready"), 20)
+    with scratch_folder() as folder, stopped_at_end() as stops:
+        alertmanager = Asked(folder / "data", folder, configuration)
+        stops.callback(alertmanager.program.stop)
+        alertmanager.start()
         for case in given:
-            if found := _case(case, Alertmanager(url), patience):
+            if found := _case(case, alertmanager, patience):
                 yield found
 
 

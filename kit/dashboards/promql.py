@@ -1,19 +1,18 @@
 """Reading PromQL: variables filled in, the parts of an expression, and the labels of its result."""
 
-import re
 from collections.abc import Callable, Iterator
 from functools import cache
 
 import promql_parser as parser
 
 from kit.instruments import TARGET_LABELS, series
+from kit.panels import substitute
 
 # The labels of a series, or `None` when nobody makes it.
 Known = Callable[[str], set[str] | None]
 # Durations that nobody writes, so that what stood for a variable is known after parsing.
 RATE_INTERVAL = "7919s"
 _VARIABLES = {"__rate_interval": RATE_INTERVAL, "__interval": "4517s", "__range": "6361s", "__from": "0", "__to": "1"}
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 # What is exposed by none of our targets, and the labels it has.
 OTHER_SERIES = {
     "ALERTS": {"alertname", "alertstate", "severity", "service", "slo", "http_route", "channel", "pool_name", "volume"},
@@ -26,7 +25,7 @@ def fill(expression: str) -> str:
     """The expression with Grafana's durations and times filled in; what stands in quotes stays."""
     parts = expression.split('"')
     for index in range(0, len(parts), 2):
-        parts[index] = _VARIABLE.sub(lambda match: _VARIABLES[match.group(1) or match.group(2)], parts[index])
+        parts[index] = substitute(parts[index], _VARIABLES)
     return '"'.join(parts)
 
 
