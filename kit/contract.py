@@ -24,6 +24,7 @@ from kit import runbooks
 from kit.dashboards import promql
 from kit.instruments import SCRAPE_SERIES, TARGET_LABELS, instrument_of, series, values_of
 from kit.load import ENGINES, k6
+from kit.observe import firing, watch
 from kit.panels import built_in, check_panels, queries, substitute
 from kit.paths import ALERTS, DASHBOARDS
 from kit.process import Program, StartError
@@ -143,11 +144,8 @@ def check(prometheus: PrometheusClient) -> Seen:
         findings += wrong
     rules, alerts = prometheus.rules(), prometheus.alerts()
     findings += [f"rule {rule['name']}: {rule.get('lastError')}" for rule in rules if rule["health"] != "ok"]
-    for alert in alerts:
-        print(f"{alert['state']}: {alert['labels']}")
-    firing = [alert["labels"] for alert in alerts if alert["state"] == "firing"]
-    findings += [f"{labels['alertname']} fires: {labels}" for labels in firing]
-    print(f"{len(rules)} rules evaluated; {len(alerts)} alerts pending, {len(firing)} firing")
+    findings += firing(alerts)
+    print(f"{len(rules)} rules evaluated; {len(alerts)} alerts pending or firing")
     return Seen(findings, empty)
 
 
@@ -156,13 +154,8 @@ def under_load(running: Stack, seconds: float) -> Seen:
     load: Program = k6(running, "soak", "contract", {"RATE": "10", "DURATION": "1h"})
     running.also(load)
     running.prometheus.wait_scraped()
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        for part in (running.service.program, load):
-            if not part.running:
-                return Seen([f"{part.name} ended with {part.exit_code}:\n{part.output()[-1000:]}"])
-        time.sleep(0.2)
-    return check(running.prometheus)
+    ended = watch(running, load, seconds)
+    return Seen(ended) if ended else check(running.prometheus)
 
 
 def main(arguments: list[str]) -> int:

@@ -5,6 +5,7 @@ import contextlib
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from kit.load import ENGINES, k6
 from kit.panels import check_panels
@@ -52,6 +53,14 @@ def watch(running: Stack, load: Program, seconds: float | None) -> list[str]:
     return []
 
 
+def firing(alerts: list[dict[str, Any]]) -> list[str]:
+    """Prints what is pending or firing; returns what fires."""
+    for alert in alerts:
+        print(f"{alert['state']}: {alert['labels']}")
+    found = [alert["labels"] for alert in alerts if alert["state"] == "firing"]
+    return [f"{labels['alertname']} fires: {labels}" for labels in found]
+
+
 def check(running: Stack, dashboards: list[Path]) -> list[str]:
     """What is wrong although nothing was done to it: panels without data, rules that fail, alerts that fire."""
     sent, findings = check_panels(running.prometheus, dashboards)
@@ -59,11 +68,7 @@ def check(running: Stack, dashboards: list[Path]) -> list[str]:
     rules = running.prometheus.rules()
     findings += [f"rule {rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] == "err"]
     alerts = running.prometheus.alerts()
-    for alert in alerts:
-        print(f"{alert['state']}: {alert['labels']}")
-    findings += [
-        f"{alert['labels']['alertname']} fires: {alert['labels']}" for alert in alerts if alert["state"] == "firing"
-    ]
+    findings += firing(alerts)
     print(f"{len(rules)} rules evaluated; {len(alerts)} alerts pending or firing")
     return findings
 
