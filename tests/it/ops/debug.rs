@@ -165,7 +165,9 @@ on_both_engines! {
         });
         assert!(whole, "a stack from tokio into convoke, by name");
         let hashed = profile.strings.iter().find(|name| {
-            name.rsplit_once("::h").is_some_and(|(_, hash)| hash.len() == 16)
+            name.rsplit_once("::h").is_some_and(|(_, hash)| {
+                hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+            })
         });
         assert_eq!(hashed, None, "names are demangled");
     }
