@@ -1,5 +1,6 @@
 //! The way in: the command line and what each command needs of the rest.
 
+mod copy;
 mod doctor;
 mod input;
 mod migrate;
@@ -42,6 +43,8 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date.
     Migrate,
+    /// Copy the whole database into another one, on the same engine or the other.
+    Copy(copy::Arguments),
     /// Check settings, database, clock, disk and network, and say what to do.
     Doctor,
     /// Print the `OpenAPI` document.
@@ -132,6 +135,7 @@ impl Cli {
                 serve::run(loaded, traces).await
             }
             Command::Migrate => migrate::run(&load(&sources)?).await,
+            Command::Copy(arguments) => copy::run(arguments, &load(&sources)?).await,
             Command::Doctor => doctor::run(&sources).await,
             Command::Openapi => print(&crate::api::openapi_json()),
             Command::Settings => print(&Config::reference_markdown()),

@@ -4,6 +4,7 @@ mod answers;
 mod api_keys;
 mod changes;
 mod columns;
+mod copy;
 mod database_clock;
 mod deliveries;
 mod engine;
@@ -33,6 +34,10 @@ pub use self::{
     answers::{Answer, Answered},
     api_keys::NewApiKey,
     columns::Timestamp,
+    copy::{
+        COLUMNS_LEFT_OUT, Checksum, CopiedTable, CopyError, CopyOptions, CopyReport, CopyStep,
+        TABLES_LEFT_OUT, copy, source_schema,
+    },
     deliveries::{Delivery, QueueState, RetryPolicy},
     engine::{Engine, Session},
     error::{Error, Refusal, Transient},

@@ -43,6 +43,7 @@ pub const OPERATIONS: &[&str] = &[
     "idempotency_keys.sweep",
     "idempotency_keys.take_over",
     "meta.note_zone_rules",
+    "meta.unfinished_copy",
     "meta.zone_rules",
     "notifications.insert",
     "notifications.list",

@@ -2,6 +2,9 @@
 
 mod cancellation;
 mod change_log;
+mod copy;
+mod copy_service;
+mod copy_values;
 mod outage;
 mod plans;
 mod replicas;
