@@ -104,7 +104,12 @@ on_both_engines! {
         let organizer_there = organizer.at(&after);
         for path in &paths {
             let (here, there) = (organizer.get(path).await, organizer_there.get(path).await);
-            assert_eq!(seen(&here), seen(&there), "{path}");
+            if path.contains("/history") {
+                // The page's end is another position in the log; the one that the source gave is among the paths.
+                assert_eq!(here.body["items"], there.body["items"], "{path}");
+            } else {
+                assert_eq!(seen(&here), seen(&there), "{path}");
+            }
         }
         let guest_there = guest.at(&after);
         guest_there.is_told(1, "event.updated", &events[0]).await;

@@ -31,7 +31,7 @@ fn rows() -> String {
     let (low, high) = FAR;
     let (zero, full, one) = (id("00"), id("ff"), id("7f"));
     let max = i64::MAX;
-    let bytes: String = (0..=255_u8).map(|byte| format!("{byte:02x}")).collect();
+    let bytes: String = (0..=255_u8).fold(String::new(), |all, byte| all + &format!("{byte:02x}"));
     format!(
         "INSERT INTO meta VALUES ('', ''), ({odd}, {long});
          INSERT INTO users VALUES ({zero}, '', '', '', '', '', 'user', NULL, {max}, {low}, {high}),
