@@ -1,6 +1,7 @@
 //! The way in: the command line and what each command needs of the rest.
 
 mod doctor;
+mod health;
 mod input;
 mod migrate;
 mod prepare;
@@ -44,6 +45,12 @@ enum Command {
     Migrate,
     /// Check settings, database, clock, disk and network, and say what to do.
     Doctor,
+    /// Ask the service that runs with these settings whether it lives; ends with 1 when it does not answer.
+    Health {
+        /// Ask whether it takes requests, database included.
+        #[arg(long)]
+        ready: bool,
+    },
     /// Print the `OpenAPI` document.
     Openapi,
     /// Print the reference of all settings.
@@ -133,6 +140,7 @@ impl Cli {
             }
             Command::Migrate => migrate::run(&load(&sources)?).await,
             Command::Doctor => doctor::run(&sources).await,
+            Command::Health { ready } => health::run(&sources, ready).await,
             Command::Openapi => print(&crate::api::openapi_json()),
             Command::Settings => print(&Config::reference_markdown()),
             Command::Metrics { format } => print(&match format {
