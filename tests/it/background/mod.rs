@@ -1,4 +1,4 @@
 //! What runs beside requests.
 
 mod durability;
-mod writers;
+pub(crate) mod writers;
