@@ -8,6 +8,7 @@ use super::fault::{Source, did_you_mean};
 use super::reader::Reader;
 use super::secret::{ADVICE, weakness};
 use super::setting::{RESERVED, variables};
+use super::storage_url::S3Endpoint;
 use super::value::{Environment, Synchronous};
 use super::{Config, key_file};
 
@@ -49,6 +50,24 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
             outbox.backoff_base, outbox.backoff_max
         ),
         "a base that is at most the maximum",
+    );
+    let storage = &config.storage;
+    reader.require(
+        &["storage.s3_access_key_id", "storage.s3_secret_access_key"],
+        storage.s3_access_key_id.is_missing() == storage.s3_secret_access_key.is_missing(),
+        "storage.s3_access_key_id and storage.s3_secret_access_key are not both given".to_owned(),
+        "both, or neither",
+    );
+    let open = storage
+        .s3_endpoint
+        .as_ref()
+        .is_some_and(S3Endpoint::is_open);
+    reader.require(
+        &["storage.s3_endpoint", "env"],
+        !open || server.env == Environment::Development,
+        "storage.s3_endpoint would send credentials and files unencrypted to another machine"
+            .to_owned(),
+        "https://, or http:// to this machine, in production",
     );
 }
 

@@ -17,6 +17,7 @@ mod secret;
 mod setting;
 mod settings;
 mod sources;
+mod storage_url;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -28,9 +29,10 @@ pub use net::CorsOrigin;
 pub use reader::Effective;
 pub use secret::Secret;
 pub use settings::{
-    Auth, Cache, Database, Limits, Log, Outbox, RateLimit, Server, Shutdown, Sqlite,
+    Auth, Cache, Database, Limits, Log, Outbox, RateLimit, Server, Shutdown, Sqlite, Storage,
 };
 pub use sources::{SettingsFile, Sources, process_variable};
+pub use storage_url::{Region, S3Endpoint, StorageUrl};
 pub use value::{Environment, LogFilter, LogFormat, Synchronous};
 
 use std::net::SocketAddr;
@@ -60,6 +62,8 @@ pub struct Config {
     pub sqlite: Sqlite,
     /// Deliveries of notifications.
     pub outbox: Outbox,
+    /// Where files are kept.
+    pub storage: Storage,
 }
 
 /// Settings that can be used, and what was noticed while reading them.
@@ -154,6 +158,7 @@ impl Config {
         let database = Database::read(reader);
         let sqlite = Sqlite::read(reader);
         let outbox = Outbox::read(reader);
+        let storage = Storage::read(reader);
         Some(Self {
             server: server?,
             log: log?,
@@ -165,6 +170,7 @@ impl Config {
             database: database?,
             sqlite: sqlite?,
             outbox: outbox?,
+            storage: storage?,
         })
     }
 

@@ -356,6 +356,11 @@ fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given()
             "a-secret-that-was,a-secret-that-will-be",
         ),
         ("CONVOKE_DATABASE_URL", "postgres://u:a-secret-that@db/x"),
+        ("CONVOKE_STORAGE_S3_ACCESS_KEY_ID", "a-secret-that-names"),
+        (
+            "CONVOKE_STORAGE_S3_SECRET_ACCESS_KEY",
+            "a-secret-that-signs",
+        ),
     ];
     let shown = load(&marked, "").effective;
     let keys: Vec<_> = shown.iter().map(|one| one.key).collect();
@@ -367,7 +372,13 @@ fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given()
         .collect();
     assert_eq!(
         given,
-        ["secret_key", "secret_key_previous", "database.url"],
+        [
+            "secret_key",
+            "secret_key_previous",
+            "database.url",
+            "storage.s3_access_key_id",
+            "storage.s3_secret_access_key"
+        ],
         "one more: give it a value above"
     );
     for one in &shown {
