@@ -8,6 +8,7 @@ use super::fault::{Source, did_you_mean};
 use super::reader::Reader;
 use super::secret::{ADVICE, weakness};
 use super::setting::{RESERVED, variables};
+use super::storage_url::S3Endpoint;
 use super::value::{Environment, Synchronous};
 use super::{Config, key_file};
 
@@ -49,6 +50,24 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
             outbox.backoff_base, outbox.backoff_max
         ),
         "a base that is at most the maximum",
+    );
+    let storage = &config.storage;
+    reader.require(
+        &["storage.s3_access_key_id", "storage.s3_secret_access_key"],
+        storage.s3_access_key_id.is_missing() == storage.s3_secret_access_key.is_missing(),
+        "storage.s3_access_key_id and storage.s3_secret_access_key are not both given".to_owned(),
+        "both, or neither",
+    );
+    let open = storage
+        .s3_endpoint
+        .as_ref()
+        .is_some_and(S3Endpoint::is_open);
+    reader.require(
+        &["storage.s3_endpoint", "env"],
+        !open || server.env == Environment::Development,
+        "storage.s3_endpoint would send credentials and files unencrypted to another machine"
+            .to_owned(),
+        "https://, or http:// to this machine, in production",
     );
 }
 
@@ -96,6 +115,33 @@ pub(super) fn secret(config: &mut Config, reader: &mut Reader<'_>, warnings: &mu
     };
     if let Some((source, problem)) = refused {
         reader.fault(KEY, source, problem, ADVICE.to_owned());
+    }
+}
+
+/// Judges the keys that are accepted beside the secret key as that one is judged: they open the same doors.
+pub(super) fn previous_secrets(
+    config: &Config,
+    reader: &mut Reader<'_>,
+    warnings: &mut Vec<String>,
+) {
+    const KEY: &str = "secret_key_previous";
+    if reader.is_faulty("env") || reader.is_faulty(KEY) {
+        return;
+    }
+    for (place, key) in (1..).zip(&config.server.secret_key_previous) {
+        match weakness(key.expose()) {
+            Some(problem) if config.server.env == Environment::Production => {
+                let problem = format!("key {place} of the list (not shown) {problem}");
+                reader.fault(KEY, reader.source(KEY), problem, ADVICE.to_owned());
+            }
+            Some(problem) => warnings.push(format!(
+                "secret_key_previous: key {place} {problem}, and production will refuse it; accepted there: {ADVICE}"
+            )),
+            None if key.expose() == config.server.secret_key.expose() => warnings.push(format!(
+                "secret_key_previous: key {place} is secret_key itself and has no effect"
+            )),
+            None => {}
+        }
     }
 }
 

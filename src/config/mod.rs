@@ -17,6 +17,7 @@ mod secret;
 mod setting;
 mod settings;
 mod sources;
+mod storage_url;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -28,10 +29,13 @@ pub use net::CorsOrigin;
 pub use reader::Effective;
 pub use secret::Secret;
 pub use settings::{
-    Auth, Cache, Database, Limits, Log, Outbox, RateLimit, Server, Shutdown, Sqlite,
+    Auth, Cache, Database, Limits, Log, Outbox, RateLimit, Server, Shutdown, Sqlite, Storage,
 };
 pub use sources::{SettingsFile, Sources, process_variable};
+pub use storage_url::{Region, S3Endpoint, StorageUrl};
 pub use value::{Environment, LogFilter, LogFormat, Synchronous};
+
+use std::net::SocketAddr;
 
 use reader::Reader;
 
@@ -58,6 +62,8 @@ pub struct Config {
     pub sqlite: Sqlite,
     /// Deliveries of notifications.
     pub outbox: Outbox,
+    /// Where files are kept.
+    pub storage: Storage,
 }
 
 /// Settings that can be used, and what was noticed while reading them.
@@ -101,6 +107,7 @@ impl Config {
         let config = Self::read(&mut reader).map(|mut config| {
             check::contradictions(&config, &mut reader);
             warnings.extend(check::doubts(&config));
+            check::previous_secrets(&config, &mut reader, &mut warnings);
             check::secret(&mut config, &mut reader, &mut warnings);
             config
         });
@@ -117,6 +124,29 @@ impl Config {
         }
     }
 
+    /// Where the ops listener is, whatever is wrong with the other settings; no key is made.
+    ///
+    /// # Errors
+    /// When that address is not known: its own faults, and those of the file.
+    pub fn ops_listen(sources: &Sources) -> Result<SocketAddr, Faults> {
+        let mut faults = Vec::new();
+        let file = sources.read_file(&mut faults);
+        let mut reader = Reader::new(
+            &sources.environment,
+            file,
+            sources.terminal,
+            sources.cpus,
+            faults,
+        );
+        match Server::read(&mut reader) {
+            Some(server) if !reader.is_faulty("ops_listen") => Ok(server.ops_listen),
+            _ => Err(Faults {
+                faults: reader.into_faults(),
+                warnings: Vec::new(),
+            }),
+        }
+    }
+
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let server = Server::read(reader);
         let log = Log::read(reader);
@@ -128,6 +158,7 @@ impl Config {
         let database = Database::read(reader);
         let sqlite = Sqlite::read(reader);
         let outbox = Outbox::read(reader);
+        let storage = Storage::read(reader);
         Some(Self {
             server: server?,
             log: log?,
@@ -139,6 +170,7 @@ impl Config {
             database: database?,
             sqlite: sqlite?,
             outbox: outbox?,
+            storage: storage?,
         })
     }
 

@@ -13,10 +13,11 @@ use super::reader::Reader;
 use super::secret::Secret;
 use super::setting::Default::{Absent, Found, Text};
 use super::setting::{Group, Setting, group};
+use super::storage_url::{Region, S3Endpoint, StorageUrl};
 use super::value::{Environment, LogFilter, LogFormat, Synchronous, Value};
 
 /// Every group, in the order of the reference.
-pub(super) static GROUPS: [Group; 10] = [
+pub(super) static GROUPS: [Group; 11] = [
     Server::GROUP,
     Log::GROUP,
     Limits::GROUP,
@@ -27,6 +28,7 @@ pub(super) static GROUPS: [Group; 10] = [
     Database::GROUP,
     Sqlite::GROUP,
     Outbox::GROUP,
+    Storage::GROUP,
 ];
 
 group! {
@@ -41,10 +43,13 @@ group! {
         "ops_listen" => ops_listen: SocketAddr = Text("127.0.0.1:9464");
         /// Folder of the SQLite database and of the secret key that development makes.
         "data_dir" => data_dir: PathBuf = Text("data");
-        /// Key that signs access tokens and cursors: at least 32 random bytes as hex, base64 or text, the
-        /// same on every replica. Make one with `openssl rand -base64 32`.
+        /// Key that signs access tokens and seals the answers kept for an `Idempotency-Key`: at least 32 random
+        /// bytes as hex, base64 or text, the same on every replica. Make one with `openssl rand -base64 32`.
         "secret_key" => secret_key: Secret =
             Absent("none in production; in development made and kept in `{data_dir}/secret_key`");
+        /// Keys that are accepted beside it and sign nothing: the one before, or the next before it signs. With it the
+        /// key is changed without a failed request (docs/security.md). None may hold a comma.
+        "secret_key_previous" => secret_key_previous: Vec<Secret> = Text("");
         /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
         "trusted_proxies" => trusted_proxies: Vec<IpNet> = Text("");
         /// Web origins that may call the API from a browser. `*` is refused, because calls carry credentials.
@@ -203,5 +208,29 @@ group! {
         "outbox.batch_size" => batch_size: u32 = Text("100"), from "1" to "10000";
         /// Time a finished delivery is kept.
         "outbox.retention" => retention: Duration = Text("7d"), from "1m" to "365d";
+    }
+}
+
+group! {
+    /// Where files are kept: attachments, avatars, and what commands are told to put there.
+    Storage, "Storage" {
+        /// The store of files: a folder, or a bucket of S3.
+        "storage.url" => url: StorageUrl = Text("file:files");
+        /// Where the S3 server answers, for one that is not Amazon's.
+        "storage.s3_endpoint" => s3_endpoint: Option<S3Endpoint> = Absent("none: `AWS_ENDPOINT_URL`, else Amazon's");
+        /// Region of the bucket.
+        "storage.s3_region" => s3_region: Option<Region> = Absent("none: `AWS_REGION`, else `us-east-1`");
+        /// Name of the key that signs requests to S3.
+        "storage.s3_access_key_id" => s3_access_key_id: Secret =
+            Absent("none: `AWS_ACCESS_KEY_ID`, else what the machine's role gives");
+        /// The key that signs requests to S3.
+        "storage.s3_secret_access_key" => s3_secret_access_key: Secret =
+            Absent("none: `AWS_SECRET_ACCESS_KEY`, else what the machine's role gives");
+        /// Name the bucket in the host instead of the path.
+        "storage.s3_virtual_hosted" => s3_virtual_hosted: bool = Text("false");
+        /// Time one call to the store may take, repetitions included. A file goes in parts, each a call of its own.
+        "storage.timeout" => timeout: Duration = Text("30s"), from "100ms" to "10m";
+        /// Times a call to S3 is repeated when the server fails or cannot be reached.
+        "storage.retries" => retries: usize = Text("3"), from "0" to "10";
     }
 }

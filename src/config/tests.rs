@@ -218,13 +218,12 @@ fn an_unknown_variable_is_a_warning_and_so_is_a_setting_of_a_later_version() {
         ("CONVOKE_REDIS_URL", "redis://:hunter2@cache"),
         ("OTHER", "x"),
     ];
-    let warnings = load(&variables, "storage_url = \"s3://bucket\"").warnings;
+    let warnings = load(&variables, "").warnings;
     assert_eq!(
         warnings,
         [
             "CONVOKE_LISTENN is not a setting and has no effect (did you mean CONVOKE_LISTEN?)",
             "CONVOKE_REDIS_URL has no effect in this version",
-            "storage_url has no effect in this version",
         ]
     );
 }

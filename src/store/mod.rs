@@ -2,6 +2,7 @@
 
 mod answers;
 mod api_keys;
+mod backups;
 mod changes;
 mod columns;
 mod copy;
@@ -14,6 +15,7 @@ mod event_row;
 mod events;
 mod gate;
 mod idempotency;
+mod leases;
 mod migrate;
 mod notifications;
 mod open;
@@ -33,6 +35,7 @@ use sqlx::SqlitePool;
 pub use self::{
     answers::{Answer, Answered},
     api_keys::NewApiKey,
+    backups::{BackupFile, BackupRun, BackupState},
     columns::Timestamp,
     copy::{
         COLUMNS_LEFT_OUT, Checksum, CopiedTable, CopyError, CopyOptions, CopyReport, CopyStep,
@@ -43,6 +46,7 @@ pub use self::{
     error::{Error, Refusal, Transient},
     event_list::{EventKey, EventQuery, Sort},
     idempotency::{Receipt, Reservation, Ticket},
+    leases::LeaseEnd,
     migrate::SchemaVersion,
     notifications::Notification,
     open::{Settings, chain},

@@ -6,10 +6,20 @@ use super::{CopyError, cell::Kind, side::Side};
 use crate::store::{engine::Engine, error::Error};
 
 /// Tables that are not copied, and why. Neither are SQLite's virtual tables and what lies behind them: their triggers fill them.
-pub const TABLES_LEFT_OUT: &[(&str, &str)] = &[(
-    "_sqlx_migrations",
-    "each database has its own, and both must say the same",
-)];
+pub const TABLES_LEFT_OUT: &[(&str, &str)] = &[
+    (
+        "_sqlx_migrations",
+        "each database has its own, and both must say the same",
+    ),
+    (
+        "backups",
+        "they are backups of the other database, and none of this one",
+    ),
+    (
+        "leases",
+        "they say which of the other database's replicas does a job",
+    ),
+];
 
 /// Columns that are not copied, and why.
 pub const COLUMNS_LEFT_OUT: &[(&str, &str)] = &[

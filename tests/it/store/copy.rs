@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
 use super::change_log::open_url;
-use crate::support::commands::{convoke, run, settings};
+use crate::support::commands::{convoke, run, run_within, settings};
 use crate::support::engines::Engine;
 use crate::support::polling::eventually;
 
@@ -70,7 +70,8 @@ fn command_settings(folder: &Path) -> Vec<(String, String)> {
 /// Runs `convoke copy`; its report on success, else what it said on stderr.
 pub(super) fn copy(from: &str, to: &str) -> Result<String, String> {
     let folder = TempDir::new().unwrap();
-    let output = run(
+    let output = run_within(
+        Duration::from_mins(3),
         &["copy", "--from", from, "--to", to],
         &command_settings(folder.path()),
     );
