@@ -2,6 +2,7 @@
 
 mod answers;
 mod api_keys;
+mod backups;
 mod changes;
 mod columns;
 mod database_clock;
@@ -13,6 +14,7 @@ mod event_row;
 mod events;
 mod gate;
 mod idempotency;
+mod leases;
 mod migrate;
 mod notifications;
 mod open;
@@ -32,12 +34,14 @@ use sqlx::SqlitePool;
 pub use self::{
     answers::{Answer, Answered},
     api_keys::NewApiKey,
+    backups::{BackupFile, BackupRun, BackupState},
     columns::Timestamp,
     deliveries::{Delivery, QueueState, RetryPolicy},
     engine::{Engine, Session},
     error::{Error, Refusal, Transient},
     event_list::{EventKey, EventQuery, Sort},
     idempotency::{Receipt, Reservation, Ticket},
+    leases::LeaseEnd,
     migrate::SchemaVersion,
     notifications::Notification,
     open::{Settings, chain},
