@@ -62,6 +62,7 @@ fn prime_all() -> requests::Requests {
     protection::prime_rate_limits(&["write"], &["allowed"]);
     protection::prime_caches(&["sessions"]);
     protection::prime_requests(&["password"], &["ok"]);
+    files::prime(&["avatar"], &["stored"], &["whole"]);
     storage::prime("file", ["get"], ["timeout"]);
     product::prime(&["accepted"], &["confirmed"], &["event_changed"]);
     requests::Requests::new([requests::Route {
