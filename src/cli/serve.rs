@@ -27,6 +27,7 @@ use crate::lifecycle::{Lifecycle, panic_text};
 use crate::listener::{self, Drained, Limits, Listener};
 use crate::ops::debug::DebugState;
 use crate::ops::{self, About, Console, OpsState, VersionInfo};
+use crate::storage::Storage;
 use crate::store::{OPERATIONS, POOL, Store, Transient, chain};
 use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::{self, Guard, instruments, traces};
@@ -202,9 +203,12 @@ async fn start(
     }
     // Bound only now: until somebody accepts, a client is better refused than left waiting.
     let public = bind("public", config.server.listen).await?;
-    background::start(&store, background::Options::from_config(config), lifecycle);
+    let storage = Storage::open(config)
+        .map_err(|failure| format!("the store of files cannot be set up: {failure}"))?;
+    let options = background::Options::from_config(config);
+    background::start(&store, &storage, options, lifecycle);
     readiness.opened(store.clone());
-    let api = Api::new(config, store.clone(), lifecycle, in_flight);
+    let api = Api::new(config, store.clone(), storage, lifecycle, in_flight);
     let api = api.map_err(|failure| format!("the API cannot be set up: {failure}"))?;
     let (gauges, closing) = (api.clone(), lifecycle.closing().clone());
     lifecycle.spawn("api gauges", async move {
