@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
+use super::database_url::Engine;
 use super::fault::{Source, did_you_mean};
 use super::reader::Reader;
 use super::secret::{ADVICE, weakness};
@@ -40,6 +41,23 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
             database.min_connections, database.max_connections
         ),
         "a minimum that is at most the maximum",
+    );
+    reader.require(
+        &["cache.ttl", "cache.heard_ttl"],
+        config.cache.heard_ttl.is_zero() || config.cache.ttl <= config.cache.heard_ttl,
+        format!(
+            "cache.heard_ttl ({:?}) is shorter than cache.ttl ({:?})",
+            config.cache.heard_ttl, config.cache.ttl
+        ),
+        "a cache.heard_ttl that is at least cache.ttl, or 0s",
+    );
+    reader.require(
+        &["database.listen_url", "database.url"],
+        database.listen_url.as_ref().is_none_or(|listen| {
+            listen.engine() == Engine::Postgres && database.url.engine() == Engine::Postgres
+        }),
+        "database.listen_url and database.url do not both name PostgreSQL".to_owned(),
+        "two URLs of one PostgreSQL database",
     );
     reader.require(
         &["outbox.backoff_base", "outbox.backoff_max"],
@@ -132,6 +150,22 @@ pub(super) fn doubts(config: &Config) -> Vec<String> {
     warn(
         production && !config.rate_limit.enabled,
         "rate_limit.enabled is false: logins can be guessed without limit",
+    );
+    let listens = config.database.url.engine() == Engine::Postgres
+        && !config.cache.ttl.is_zero()
+        && !config.cache.heard_ttl.is_zero();
+    warn(
+        config.redis.url.is_some() && !listens,
+        "redis.url has no effect: a shared cache needs PostgreSQL, cache.ttl and cache.heard_ttl, to hear of changes",
+    );
+    warn(
+        production
+            && config
+                .redis
+                .url
+                .as_ref()
+                .is_some_and(|url| !url.is_private()),
+        "redis.url is neither rediss:// nor on this machine: its password travels in the clear",
     );
     // The smallest set that the OWASP password storage cheat sheet recommends is 7 MiB with 5 passes.
     warn(

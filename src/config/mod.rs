@@ -12,6 +12,7 @@ mod file;
 mod key_file;
 mod net;
 mod reader;
+mod redis_url;
 mod reference;
 mod secret;
 mod setting;
@@ -26,9 +27,10 @@ pub use database_url::{DatabaseUrl, Engine};
 pub use fault::{Fault, Faults, Source};
 pub use net::CorsOrigin;
 pub use reader::Effective;
+pub use redis_url::{KeyPrefix, RedisUrl};
 pub use secret::Secret;
 pub use settings::{
-    Auth, Cache, Database, Limits, Log, Outbox, RateLimit, Server, Shutdown, Sqlite,
+    Auth, Cache, Database, Limits, Log, Outbox, RateLimit, Redis, Server, Shutdown, Sqlite,
 };
 pub use sources::{SettingsFile, Sources, process_variable};
 pub use value::{Environment, LogFilter, LogFormat, Synchronous};
@@ -52,6 +54,8 @@ pub struct Config {
     pub rate_limit: RateLimit,
     /// What is remembered between requests.
     pub cache: Cache,
+    /// The cache that replicas share.
+    pub redis: Redis,
     /// The database and its pool.
     pub database: Database,
     /// What only SQLite knows.
@@ -125,6 +129,7 @@ impl Config {
         let auth = Auth::read(reader);
         let rate_limit = RateLimit::read(reader);
         let cache = Cache::read(reader);
+        let redis = Redis::read(reader);
         let database = Database::read(reader);
         let sqlite = Sqlite::read(reader);
         let outbox = Outbox::read(reader);
@@ -136,6 +141,7 @@ impl Config {
             auth: auth?,
             rate_limit: rate_limit?,
             cache: cache?,
+            redis: redis?,
             database: database?,
             sqlite: sqlite?,
             outbox: outbox?,

@@ -215,7 +215,7 @@ fn a_named_file_is_read() {
 fn an_unknown_variable_is_a_warning_and_so_is_a_setting_of_a_later_version() {
     let variables = [
         ("CONVOKE_LISTENN", "x"),
-        ("CONVOKE_REDIS_URL", "redis://:hunter2@cache"),
+        ("CONVOKE_STORAGE_URL", "s3://:hunter2@bucket"),
         ("OTHER", "x"),
     ];
     let warnings = load(&variables, "storage_url = \"s3://bucket\"").warnings;
@@ -223,7 +223,7 @@ fn an_unknown_variable_is_a_warning_and_so_is_a_setting_of_a_later_version() {
         warnings,
         [
             "CONVOKE_LISTENN is not a setting and has no effect (did you mean CONVOKE_LISTEN?)",
-            "CONVOKE_REDIS_URL has no effect in this version",
+            "CONVOKE_STORAGE_URL has no effect in this version",
             "storage_url has no effect in this version",
         ]
     );

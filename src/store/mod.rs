@@ -12,7 +12,10 @@ mod event_list;
 mod event_row;
 mod events;
 mod gate;
+mod generations;
 mod idempotency;
+mod invalidation;
+mod listening;
 mod migrate;
 mod notifications;
 mod open;
@@ -37,7 +40,10 @@ pub use self::{
     engine::{Engine, Session},
     error::{Error, Refusal, Transient},
     event_list::{EventKey, EventQuery, Sort},
+    generations::{Generations, Subject},
     idempotency::{Receipt, Reservation, Ticket},
+    invalidation::{Heard, Horizon, KeyGrant, Standing},
+    listening::{Beginning, Listener, Word},
     migrate::SchemaVersion,
     notifications::Notification,
     open::{Settings, chain},
@@ -73,6 +79,7 @@ struct Inner {
     clock: Clock,
     /// Told after each commit that may have left a delivery.
     outbox: tokio::sync::Notify,
+    generations: Arc<Generations>,
 }
 
 /// The store. Cheap to clone.
@@ -126,6 +133,7 @@ impl Store {
             settings,
             clock,
             outbox: tokio::sync::Notify::new(),
+            generations: Arc::default(),
         };
         let store = Self {
             inner: Arc::new(inner),

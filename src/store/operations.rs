@@ -42,6 +42,11 @@ pub const OPERATIONS: &[&str] = &[
     "idempotency_keys.release",
     "idempotency_keys.sweep",
     "idempotency_keys.take_over",
+    "invalidations.beginning",
+    "invalidations.listen",
+    "invalidations.probe",
+    "invalidations.publish",
+    "invalidations.say",
     "meta.note_zone_rules",
     "meta.zone_rules",
     "notifications.insert",
@@ -74,6 +79,7 @@ pub const OPERATIONS: &[&str] = &[
     "users.insert",
     "users.lock",
     "users.lock_id",
+    "users.standing",
     "users.update",
 ];
 

@@ -245,6 +245,11 @@ fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given()
             "a-secret-that-nobody-may-see-0123456789",
         ),
         ("CONVOKE_DATABASE_URL", "postgres://u:a-secret-that@db/x"),
+        (
+            "CONVOKE_DATABASE_LISTEN_URL",
+            "postgres://u:a-secret-that@db/x",
+        ),
+        ("CONVOKE_REDIS_URL", "rediss://u:a-secret-that@cache"),
     ];
     let shown = load(&marked, "").effective;
     let keys: Vec<_> = shown.iter().map(|one| one.key).collect();
@@ -256,7 +261,12 @@ fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given()
         .collect();
     assert_eq!(
         given,
-        ["secret_key", "database.url"],
+        [
+            "secret_key",
+            "redis.url",
+            "database.url",
+            "database.listen_url"
+        ],
         "one more: give it a value above"
     );
     for one in &shown {
