@@ -74,12 +74,14 @@ def nginx(text: str) -> Iterator[str]:
     found: dict[str, list[str]] = {}
     for name, value in re.findall(r"^\s*([a-z_]+) ([^;{]+);", servers, re.MULTILINE):
         found.setdefault(name, []).append(value)
-    addresses = re.findall(r"server ([\d.]+:\d+);", upstream)
+    addresses = re.findall(r"server ([\d.]+:\d+)[^;]*;", upstream)
     if addresses != [settings.defaults()["CONVOKE_LISTEN"]]:
         yield f"{where}: {addresses} is not CONVOKE_LISTEN"
     kept = re.search(r"keepalive_timeout (\w+);", upstream)
-    if not kept or milliseconds(kept[1]) / 1000 >= settings.seconds("CONVOKE_HEADER_READ_TIMEOUT", {}):
-        yield f"{where}: it keeps connections longer than Convoke"
+    if not kept or milliseconds(kept[1]) / 1000 >= settings.seconds("CONVOKE_SHUTDOWN_GRACE", {}):
+        yield f"{where}: it keeps idle connections longer than Convoke's grace period"
+    if "max_fails=0" not in upstream:
+        yield f"{where}: it sets a replica aside that only restarts"
     number, unit_ = re.fullmatch(r"(\d+)([km]?)", found.get("client_max_body_size", ["1m"])[-1]).groups()  # type: ignore[union-attr]
     if int(number) * _SIZES[unit_] != settings.body_limit():
         yield f"{where}: the largest body is not CONVOKE_BODY_LIMIT"
@@ -171,8 +173,8 @@ def caddy(configuration: dict[str, Any]) -> Iterator[str]:
     if transport.get("response_header_timeout", 0) / 1e9 <= settings.seconds("CONVOKE_REQUEST_TIMEOUT", {}):
         yield f"{where}: response_header_timeout ends before CONVOKE_REQUEST_TIMEOUT"
     kept = transport.get("keep_alive", {}).get("idle_timeout", 120e9) / 1e9
-    if kept >= settings.seconds("CONVOKE_HEADER_READ_TIMEOUT", {}):
-        yield f"{where}: it keeps connections longer than Convoke"
+    if kept >= settings.seconds("CONVOKE_SHUTDOWN_GRACE", {}):
+        yield f"{where}: it keeps idle connections longer than Convoke's grace period"
     for server in configuration["apps"]["http"]["servers"].values():
         if not {"read_timeout", "read_header_timeout", "idle_timeout"} <= server.keys():
             yield f"{where}: a slow client is not given up"

@@ -1,5 +1,5 @@
 //! Convoke, a self-hosted event API that is observable first. A request enters `api`, which asks `store`, which keeps to the
-//! rules of `domain`; what follows from it happens in `background`; operators look in through `ops`; `telemetry` and `config`
+//! rules of `domain`; files go through `storage`; what follows from it happens in `background`; operators look in through `ops`; `telemetry` and `config`
 //! serve all of them, and `lifecycle` starts and stops them. `cli` is the way in.
 
 pub mod api;
@@ -11,5 +11,6 @@ pub mod domain;
 pub mod lifecycle;
 pub mod listener;
 pub mod ops;
+pub mod storage;
 pub mod store;
 pub mod telemetry;

@@ -57,7 +57,8 @@ class Host(unittest.TestCase):
     def test_an_nginx_that_does_not_fit_the_service_is_found(self) -> None:
         cases = {
             "is not CONVOKE_LISTEN": ("server 127.0.0.1:8080", "server 127.0.0.1:8081"),
-            "longer than Convoke": ("    keepalive_timeout 60s;\n}", "    keepalive_timeout 80s;\n}"),
+            "longer than Convoke": ("    keepalive_timeout 1s;\n}", "    keepalive_timeout 2s;\n}"),
+            "sets a replica aside": (" max_fails=0", ""),
             "the largest body": ("client_max_body_size 1m", "client_max_body_size 2m"),
             "answered as Convoke does": ('"code":"body_too_large"', '"code":"too_large"'),
             "proxy_read_timeout ends": ("proxy_read_timeout 15s", "proxy_read_timeout 10s"),
@@ -84,7 +85,7 @@ class Host(unittest.TestCase):
             "body is not CONVOKE_BODY_LIMIT": ("> 1048576", "> 2097152"),
             "answered as Convoke does": ('"code":"body_too_large"', '"code":"too_large"'),
             "response_header_timeout": ("response_header_timeout 15s", "response_header_timeout 5s"),
-            "longer than Convoke": ("keepalive 60s", "keepalive 80s"),
+            "longer than Convoke": ("keepalive 1s", "keepalive 2s"),
             "a slow client": ("read_header 10s", "write 10s"),
             "the ops listener": ("reverse_proxy 127.0.0.1:8080", "reverse_proxy 127.0.0.1:9464"),
         }

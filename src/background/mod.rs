@@ -6,6 +6,7 @@ pub mod dispatcher;
 pub mod gauges;
 mod outage;
 pub mod retention;
+pub mod scheduled;
 #[cfg(test)]
 mod tests;
 

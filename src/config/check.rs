@@ -8,7 +8,8 @@ use super::database_url::Engine;
 use super::fault::{Source, did_you_mean};
 use super::reader::Reader;
 use super::secret::{ADVICE, weakness};
-use super::setting::{RESERVED, variables};
+use super::setting::variables;
+use super::storage_url::S3Endpoint;
 use super::value::{Environment, Synchronous};
 use super::{Config, key_file};
 
@@ -67,6 +68,24 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
             outbox.backoff_base, outbox.backoff_max
         ),
         "a base that is at most the maximum",
+    );
+    let storage = &config.storage;
+    reader.require(
+        &["storage.s3_access_key_id", "storage.s3_secret_access_key"],
+        storage.s3_access_key_id.is_missing() == storage.s3_secret_access_key.is_missing(),
+        "storage.s3_access_key_id and storage.s3_secret_access_key are not both given".to_owned(),
+        "both, or neither",
+    );
+    let open = storage
+        .s3_endpoint
+        .as_ref()
+        .is_some_and(S3Endpoint::is_open);
+    reader.require(
+        &["storage.s3_endpoint", "env"],
+        !open || server.env == Environment::Development,
+        "storage.s3_endpoint would send credentials and files unencrypted to another machine"
+            .to_owned(),
+        "https://, or http:// to this machine, in production",
     );
 }
 
@@ -179,27 +198,14 @@ pub(super) fn doubts(config: &Config) -> Vec<String> {
     warnings
 }
 
-/// Variables and keys that do nothing.
-pub(super) fn without_effect(
-    environment: &BTreeMap<String, OsString>,
-    reader: &Reader<'_>,
-) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for name in environment
-        .keys()
-        .filter(|name| name.starts_with("CONVOKE_"))
-    {
-        let reserved = RESERVED
-            .iter()
-            .any(|(key, _)| name.strip_prefix("CONVOKE_") == Some(&key.to_uppercase()));
-        if reserved {
-            warnings.push(format!("{name} has no effect in this version"));
-        } else if name != "CONVOKE_CONFIG" && !variables().contains(name) {
-            let near = did_you_mean(name, variables().iter().map(String::as_str));
-            warnings.push(format!("{name} is not a setting and has no effect{near}"));
-        }
-    }
-    let in_file = reader.reserved_in_file().iter();
-    warnings.extend(in_file.map(|key| format!("{key} has no effect in this version")));
-    warnings
+/// Variables that do nothing.
+pub(super) fn without_effect(environment: &BTreeMap<String, OsString>) -> Vec<String> {
+    let unknown = environment.keys().filter(|name| {
+        name.starts_with("CONVOKE_") && *name != "CONVOKE_CONFIG" && !variables().contains(name)
+    });
+    let warning = |name: &String| {
+        let near = did_you_mean(name, variables().iter().map(String::as_str));
+        format!("{name} is not a setting and has no effect{near}")
+    };
+    unknown.map(warning).collect()
 }

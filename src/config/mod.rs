@@ -18,6 +18,7 @@ mod secret;
 mod setting;
 mod settings;
 mod sources;
+mod storage_url;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -30,9 +31,10 @@ pub use reader::Effective;
 pub use redis_url::{KeyPrefix, RedisUrl};
 pub use secret::Secret;
 pub use settings::{
-    Auth, Cache, Database, Limits, Log, Outbox, RateLimit, Redis, Server, Shutdown, Sqlite,
+    Auth, Cache, Database, Limits, Log, Outbox, RateLimit, Redis, Server, Shutdown, Sqlite, Storage,
 };
 pub use sources::{SettingsFile, Sources, process_variable};
+pub use storage_url::{Region, S3Endpoint, StorageUrl};
 pub use value::{Environment, LogFilter, LogFormat, Synchronous};
 
 use reader::Reader;
@@ -62,6 +64,8 @@ pub struct Config {
     pub sqlite: Sqlite,
     /// Deliveries of notifications.
     pub outbox: Outbox,
+    /// Where files are kept.
+    pub storage: Storage,
 }
 
 /// Settings that can be used, and what was noticed while reading them.
@@ -101,7 +105,7 @@ impl Config {
             sources.cpus,
             faults,
         );
-        let mut warnings = check::without_effect(&sources.environment, &reader);
+        let mut warnings = check::without_effect(&sources.environment);
         let config = Self::read(&mut reader).map(|mut config| {
             check::contradictions(&config, &mut reader);
             warnings.extend(check::doubts(&config));
@@ -133,6 +137,7 @@ impl Config {
         let database = Database::read(reader);
         let sqlite = Sqlite::read(reader);
         let outbox = Outbox::read(reader);
+        let storage = Storage::read(reader);
         Some(Self {
             server: server?,
             log: log?,
@@ -145,6 +150,7 @@ impl Config {
             database: database?,
             sqlite: sqlite?,
             outbox: outbox?,
+            storage: storage?,
         })
     }
 

@@ -31,6 +31,11 @@ impl Secret {
         &self.0
     }
 
+    /// The secret itself, if somebody gave one.
+    pub fn given(&self) -> Option<&str> {
+        Some(self.0.as_str()).filter(|text| !text.is_empty())
+    }
+
     /// Whether nobody gave one.
     pub(super) fn is_missing(&self) -> bool {
         self.0.is_empty()

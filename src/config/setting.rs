@@ -87,11 +87,6 @@ pub(super) struct Group {
     pub(super) settings: &'static [Setting],
 }
 
-/// Names that a later version will use. They are known, so that they are not taken for a slip, and
-/// warned of, so that nobody believes they do something.
-pub(super) const RESERVED: [(&str, &str); 1] =
-    [("storage_url", "file or S3 storage of attachments")];
-
 /// Every setting, in the order of the reference.
 pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
     settings::GROUPS.iter().flat_map(|group| group.settings)

@@ -14,10 +14,11 @@ use super::redis_url::{KeyPrefix, RedisUrl};
 use super::secret::Secret;
 use super::setting::Default::{Absent, Found, Text};
 use super::setting::{Group, Setting, group};
+use super::storage_url::{Region, S3Endpoint, StorageUrl};
 use super::value::{Environment, LogFilter, LogFormat, Synchronous, Value};
 
 /// Every group, in the order of the reference.
-pub(super) static GROUPS: [Group; 11] = [
+pub(super) static GROUPS: [Group; 12] = [
     Server::GROUP,
     Log::GROUP,
     Limits::GROUP,
@@ -29,6 +30,7 @@ pub(super) static GROUPS: [Group; 11] = [
     Database::GROUP,
     Sqlite::GROUP,
     Outbox::GROUP,
+    Storage::GROUP,
 ];
 
 group! {
@@ -224,5 +226,29 @@ group! {
         "outbox.batch_size" => batch_size: u32 = Text("100"), from "1" to "10000";
         /// Time a finished delivery is kept.
         "outbox.retention" => retention: Duration = Text("7d"), from "1m" to "365d";
+    }
+}
+
+group! {
+    /// Where files are kept: attachments, avatars, and what commands are told to put there.
+    Storage, "Storage" {
+        /// The store of files: a folder, or a bucket of S3.
+        "storage.url" => url: StorageUrl = Text("file:files");
+        /// Where the S3 server answers, for one that is not Amazon's.
+        "storage.s3_endpoint" => s3_endpoint: Option<S3Endpoint> = Absent("none: `AWS_ENDPOINT_URL`, else Amazon's");
+        /// Region of the bucket.
+        "storage.s3_region" => s3_region: Option<Region> = Absent("none: `AWS_REGION`, else `us-east-1`");
+        /// Name of the key that signs requests to S3.
+        "storage.s3_access_key_id" => s3_access_key_id: Secret =
+            Absent("none: `AWS_ACCESS_KEY_ID`, else what the machine's role gives");
+        /// The key that signs requests to S3.
+        "storage.s3_secret_access_key" => s3_secret_access_key: Secret =
+            Absent("none: `AWS_SECRET_ACCESS_KEY`, else what the machine's role gives");
+        /// Name the bucket in the host instead of the path.
+        "storage.s3_virtual_hosted" => s3_virtual_hosted: bool = Text("false");
+        /// Time one call to the store may take, repetitions included. A file goes in parts, each a call of its own.
+        "storage.timeout" => timeout: Duration = Text("30s"), from "100ms" to "10m";
+        /// Times a call to S3 is repeated when the server fails or cannot be reached.
+        "storage.retries" => retries: usize = Text("3"), from "0" to "10";
     }
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod api_keys;
+mod backups;
 mod changes;
 mod columns;
 mod database_clock;
@@ -15,6 +16,7 @@ mod gate;
 mod generations;
 mod idempotency;
 mod invalidation;
+mod leases;
 mod listening;
 mod migrate;
 mod notifications;
@@ -35,6 +37,7 @@ use sqlx::SqlitePool;
 pub use self::{
     answers::{Answer, Answered},
     api_keys::NewApiKey,
+    backups::{BackupFile, BackupRun, BackupState},
     columns::Timestamp,
     deliveries::{Delivery, QueueState, RetryPolicy},
     engine::{Engine, Session},
@@ -43,6 +46,7 @@ pub use self::{
     generations::{Generations, Subject},
     idempotency::{Receipt, Reservation, Ticket},
     invalidation::{Heard, Horizon, KeyGrant, Standing},
+    leases::LeaseEnd,
     listening::{Beginning, Listener, Word},
     migrate::SchemaVersion,
     notifications::Notification,

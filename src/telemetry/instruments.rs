@@ -12,6 +12,7 @@ pub mod product;
 pub mod protection;
 mod reference;
 pub mod requests;
+pub mod storage;
 
 pub use self::reference::{reference_json, reference_markdown};
 
@@ -115,6 +116,10 @@ const DATABASE_BOUNDS: &[f64] = &[
 const DELIVERY_BOUNDS: &[f64] = &[0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// 29.5 stands for the freshness objective of 30 s: a bound used by an objective is no whole number.
 const LAG_BOUNDS: &[f64] = &[0.1, 0.5, 1.5, 2.5, 5.5, 10.5, 29.5, 60.5, 300.5, 900.5];
+/// From a small file on a local disk to a part on its way to a store far away.
+const STORAGE_BOUNDS: &[f64] = &[
+    0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
 /// From an idle runtime to one that is blocked.
 const SCHEDULING_BOUNDS: &[f64] = &[
     0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
@@ -155,6 +160,10 @@ pub static INSTRUMENTS: &[Instrument] = &[
     counter("outbox_deliveries_total", &["channel", "outcome"], "Delivery attempts, by outcome."),
     seconds("outbox_delivery_duration_seconds", &["channel", "outcome"], DELIVERY_BOUNDS, "Time of one delivery attempt."),
     seconds("outbox_delivery_lag_seconds", &["channel"], LAG_BOUNDS, "Time from when a delivery was due to its first attempt."),
+    // The stores of files.
+    seconds("storage_operation_duration_seconds", &["storage", "operation", "error_type"], STORAGE_BOUNDS, "Time of one call to a store of files, repetitions included; error_type is empty when it succeeded."),
+    counter("storage_operation_errors_total", &["storage", "error_type"], "Calls to a store of files that failed, by what went wrong; not_found can be no fault."),
+    Instrument { unit: "bytes", ..counter("storage_transferred_bytes_total", &["storage", "direction"], "Bytes read from and written to a store of files.") },
     // What protects and speeds up.
     counter("rate_limit_decisions_total", &["policy", "outcome"], "Decisions of the rate limiter."),
     gauge("rate_limit_tracked_keys", "", &["policy"], "Clients that the rate limiter remembers."),

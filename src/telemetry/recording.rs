@@ -40,6 +40,8 @@ pub enum StepKind {
     Wait,
     /// Hashing a password.
     Hash,
+    /// A call to a store of files.
+    Storage,
 }
 
 /// One step: what it was, when it began, and how long it took, in microseconds.

@@ -140,6 +140,16 @@ pub static SPANS: &[Span] = &[
         ],
     },
     Span {
+        name: "storage {storage.operation}",
+        kind: "client",
+        help: "A call to a store of files, as in `storage_operation_duration_seconds`.",
+        attributes: &[
+            text("storage.system", "`file` or `s3`."),
+            text("storage.operation", "The call, as the label `operation` of the metrics."),
+            when(text("error.type", "As the label `error_type` of the metrics."), "it failed"),
+        ],
+    },
+    Span {
         name: "miss {cache.name}",
         kind: "internal",
         help: "A look-up in a cache that missed, with what was asked instead inside.",

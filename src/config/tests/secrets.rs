@@ -250,6 +250,11 @@ fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given()
             "postgres://u:a-secret-that@db/x",
         ),
         ("CONVOKE_REDIS_URL", "rediss://u:a-secret-that@cache"),
+        ("CONVOKE_STORAGE_S3_ACCESS_KEY_ID", "a-secret-that-names"),
+        (
+            "CONVOKE_STORAGE_S3_SECRET_ACCESS_KEY",
+            "a-secret-that-signs",
+        ),
     ];
     let shown = load(&marked, "").effective;
     let keys: Vec<_> = shown.iter().map(|one| one.key).collect();
@@ -265,7 +270,9 @@ fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given()
             "secret_key",
             "redis.url",
             "database.url",
-            "database.listen_url"
+            "database.listen_url",
+            "storage.s3_access_key_id",
+            "storage.s3_secret_access_key"
         ],
         "one more: give it a value above"
     );

@@ -62,6 +62,7 @@ fn prime_all() -> requests::Requests {
     protection::prime_rate_limits(&["write"], &["allowed"]);
     cache::prime(&["sessions"]);
     protection::prime_requests(&["password"], &["ok"]);
+    storage::prime("file", ["get"], ["timeout"]);
     product::prime(&["accepted"], &["confirmed"], &["event_changed"]);
     requests::Requests::new([requests::Route {
         method: "GET",

@@ -131,6 +131,8 @@ pub static LINES: &[Line] = &[
     Line { message: "events do not follow the rules of time zones yet", level: "ERROR", target: "convoke::background::retention", fields: &["error"], needs: "a database that does not answer" },
     Line { message: "forgot what is over", level: "DEBUG", target: "convoke::background::retention", fields: &["deliveries", "idempotency_keys", "refresh_tokens"], needs: "something old enough to be forgotten" },
     Line { message: "a sweep failed and waits for the next", level: "WARN", target: "convoke::background::retention", fields: &["error"], needs: "a database that does not answer" },
+    Line { message: "a job was broken off, for its lease was lost", level: "WARN", target: "convoke::background::scheduled", fields: &["task"], needs: "a database that does not answer for longer than a lease" },
+    Line { message: "whether a job is due cannot be told", level: "DEBUG", target: "convoke::background::scheduled", fields: &["task", "error"], needs: "a database that does not answer" },
     Line { message: "spans cannot be exported", level: "WARN", target: "convoke::telemetry::traces::span_export", fields: &["error"], needs: "a collector that does not answer" },
     Line { message: "spans are exported again", level: "INFO", target: "convoke::telemetry::traces::span_export", fields: &[], needs: "a collector that answers again" },
     Line { message: "the last spans were not exported", level: "WARN", target: "convoke::telemetry::traces", fields: &["error", "dropped"], needs: "a collector that does not answer at the end" },

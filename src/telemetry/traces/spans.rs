@@ -148,6 +148,25 @@ pub fn database_span(system: &'static str, summary: &str, text: &str) -> Span {
     )
 }
 
+/// A client span for one call to a store of files, or a disabled one outside a recorded span.
+///
+/// `error.type` and `otel.status_code` can be recorded on it later.
+pub fn storage_span(storage: &'static str, operation: &'static str) -> Span {
+    if !inside_a_recorded_span() {
+        return Span::none();
+    }
+    info_span!(
+        target: TARGET,
+        "storage",
+        otel.name = format!("storage {operation}"),
+        otel.kind = "client",
+        "storage.system" = storage,
+        "storage.operation" = operation,
+        "error.type" = Empty,
+        otel.status_code = Empty,
+    )
+}
+
 /// A span for a cache look-up that missed, or a disabled one outside a recorded span.
 pub fn cache_span(cache: &'static str) -> Span {
     if !inside_a_recorded_span() {

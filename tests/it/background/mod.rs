@@ -1,4 +1,5 @@
 //! What runs beside requests.
 
 mod durability;
-mod writers;
+mod scheduled;
+pub(crate) mod writers;

@@ -12,6 +12,9 @@ use crate::support::service::Service;
 
 /// Operations that the workload does not reach, and what they need.
 const UNREACHED: &[(&str, &str)] = &[
+    ("backups.insert", "a backup"),
+    ("backups.state", "the gauges of backups"),
+    ("backups.verified", "a backup restored for a trial"),
     (
         "changes.after",
         "a reader of the whole log; deliveries are made without one",
@@ -41,6 +44,9 @@ const UNREACHED: &[(&str, &str)] = &[
         "idempotency_keys.take_over",
         "a request with a key whose process died",
     ),
+    ("leases.give_back", "a scheduled job"),
+    ("leases.renew", "a scheduled job that takes its time"),
+    ("leases.take", "a scheduled job"),
     (
         "token_families.revoke_user",
         "`convoke user disable` ends all logins of an account",

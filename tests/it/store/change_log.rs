@@ -27,7 +27,7 @@ pub(super) async fn open(engine: Engine, folder: &TempDir) -> Store {
     open_url(&engine.fresh_database(folder.path()).await).await
 }
 
-pub(super) async fn open_url(url: &str) -> Store {
+pub(crate) async fn open_url(url: &str) -> Store {
     let settings = Settings {
         url: url.to_owned(),
         min_connections: 1,

@@ -1,7 +1,7 @@
 //! The database.
 
 mod cancellation;
-mod change_log;
+pub(crate) mod change_log;
 mod outage;
 mod plans;
 mod replicas;

@@ -174,6 +174,11 @@ impl Service {
         )
     }
 
+    /// The public listener's `address:port`.
+    pub(crate) fn public_address(&self) -> String {
+        self.addresses.read().expect("not poisoned").public.clone()
+    }
+
     /// Where it listens now and after each restart.
     pub(crate) fn addresses(&self) -> Arc<RwLock<Addresses>> {
         Arc::clone(&self.addresses)

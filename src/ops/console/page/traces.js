@@ -126,7 +126,7 @@ function copyable(text) {
   return [code, " ", button];
 }
 
-const KINDS = { database: "database", cache: "cache miss", wait: "wait", hash: "hash" };
+const KINDS = { database: "database", cache: "cache miss", wait: "wait", hash: "hash", storage: "storage" };
 
 function waterfall(record) {
   if (!record.steps.length) return h("p", { class: "note" }, "No database operation, cache miss or wait was part of it.");
