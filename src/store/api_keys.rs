@@ -170,8 +170,7 @@ impl Store {
                     .fetch_optional(link)
             })?;
             let key = Subject::key(&revoked.ok_or(Error::NotFound)?);
-            changing.add(key);
-            publish(tx, key).await
+            publish(tx, &mut changing, key).await
         })
     }
 }

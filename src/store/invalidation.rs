@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{FromRow, query, query_as};
+use sqlx::{FromRow, query, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::{
@@ -48,18 +48,27 @@ impl Heard {
 }
 
 /// Tells all replicas of a change, if and when its transaction commits. SQLite has one.
-pub(super) async fn publish(tx: &mut Session, subject: Subject) -> Result<(), Error> {
+pub(super) async fn publish(
+    tx: &mut Session,
+    changing: &mut Changing,
+    subject: Subject,
+) -> Result<(), Error> {
     const SQL: Sql = Sql::each(
-        "SELECT pg_notify($1, $2 || ' ' || CAST(pg_current_xact_id() AS text))",
-        "SELECT 1 WHERE $1 = $2",
+        "WITH said AS (SELECT pg_notify($1, $2 || ' ' || CAST(pg_current_xact_id() AS text))) \
+         SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint) FROM said",
+        "SELECT 0 WHERE $1 = $2",
     );
-    if tx.engine() == Engine::Sqlite {
-        return Ok(());
+    let mut transaction = None;
+    if tx.engine() == Engine::Postgres {
+        let head = format!("{FORM} {:016x}", subject.0);
+        transaction = statement!(tx, "invalidations.publish", SQL, |sql, link| {
+            query_scalar::<_, i64>(sql)
+                .bind(CHANNEL)
+                .bind(&head)
+                .fetch_optional(link)
+        })?;
     }
-    let head = format!("{FORM} {:016x}", subject.0);
-    statement!(tx, "invalidations.publish", SQL, |sql, link| {
-        query(sql).bind(CHANNEL).bind(&head).execute(link)
-    })?;
+    changing.subjects.push((subject, transaction));
     Ok(())
 }
 
@@ -67,20 +76,16 @@ pub(super) async fn publish(tx: &mut Session, subject: Subject) -> Result<(), Er
 #[derive(Debug)]
 pub(super) struct Changing {
     generations: Arc<Generations>,
-    subjects: Vec<Subject>,
-}
-
-impl Changing {
-    /// One more that the transaction changes.
-    pub(super) fn add(&mut self, subject: Subject) {
-        self.subjects.push(subject);
-    }
+    subjects: Vec<(Subject, Option<i64>)>,
 }
 
 impl Drop for Changing {
     fn drop(&mut self) {
-        for subject in &self.subjects {
-            self.generations.advance(*subject);
+        for (subject, transaction) in &self.subjects {
+            match transaction {
+                Some(transaction) => self.generations.changed(*subject, *transaction),
+                None => self.generations.advance(*subject),
+            }
             instruments::cache::invalidated("process", "entry");
         }
     }

@@ -261,9 +261,7 @@ impl Store {
                     query(sql).bind(user.id).bind(Timestamp(now)).execute(link)
                 })?;
             }
-            let subject = Subject::user(user.id);
-            changing.add(subject);
-            publish(tx, subject).await?;
+            publish(tx, &mut changing, Subject::user(user.id)).await?;
             Ok(user)
         })
     }
