@@ -11,6 +11,7 @@ use super::database_url::{DatabaseUrl, in_folder};
 use super::media_range::MediaRange;
 use super::net::CorsOrigin;
 use super::reader::Reader;
+use super::redis_url::{KeyPrefix, RedisUrl};
 use super::secret::Secret;
 use super::setting::Default::{Absent, Found, Text};
 use super::setting::{Group, Setting, group};
@@ -18,7 +19,7 @@ use super::storage_url::{Region, S3Endpoint, StorageUrl};
 use super::value::{Environment, LogFilter, LogFormat, Synchronous, Value};
 
 /// Every group, in the order of the reference.
-pub(super) static GROUPS: [Group; 13] = [
+pub(super) static GROUPS: [Group; 14] = [
     Server::GROUP,
     Log::GROUP,
     Limits::GROUP,
@@ -26,6 +27,7 @@ pub(super) static GROUPS: [Group; 13] = [
     Auth::GROUP,
     RateLimit::GROUP,
     Cache::GROUP,
+    Redis::GROUP,
     Database::GROUP,
     Sqlite::GROUP,
     Outbox::GROUP,
@@ -148,11 +150,27 @@ group! {
 group! {
     /// What is remembered between requests.
     Cache, "Cache" {
-        /// Time an entry serves. At most one second, because a disabled user must be stopped within that time
-        /// on every replica; `0s` switches the cache off.
+        /// Time an entry serves while nobody would tell of a change. At most one second, because a disabled user must be
+        /// stopped within that time on every replica; `0s` switches the cache off.
         "cache.ttl" => ttl: Duration = Text("800ms"), from "0s" to "1s";
+        /// Time an entry serves while PostgreSQL tells every replica of each change as it is committed (`LISTEN`), and has
+        /// just proved that it does. What is changed by hand in SQL is seen after this time. `0s` does without listening.
+        "cache.heard_ttl" => heard_ttl: Duration = Text("10s"), from "0s" to "5m";
         /// Entries kept at once.
         "cache.max_entries" => max_entries: u64 = Text("10000"), from "1" to "10000000";
+    }
+}
+
+group! {
+    /// The cache that replicas share. Optional: without it, while it is down, or slow, each asks the database.
+    Redis, "Redis" {
+        /// Where Redis is: `redis://`, or `rediss://` for TLS. Works only with PostgreSQL, and while replicas hear of changes
+        /// (`cache.heard_ttl`): else an entry of it could be older than a second.
+        "redis.url" => url: Option<RedisUrl> = Absent("none: replicas share no cache");
+        /// Time one operation may take; after three failures in a row Redis is left alone until it answers again.
+        "redis.timeout" => timeout: Duration = Text("50ms"), from "1ms" to "2s";
+        /// What the keys begin with, for a Redis that others use too.
+        "redis.key_prefix" => key_prefix: KeyPrefix = Text("convoke");
     }
 }
 
@@ -162,6 +180,9 @@ group! {
         /// Where the data is: a SQLite file, or PostgreSQL.
         "database.url" => url: DatabaseUrl =
             Found("`sqlite://{data_dir}/convoke.db`", |surroundings| in_folder(&surroundings.data_dir));
+        /// Where replicas hear of changes, if not there: the same PostgreSQL database without a pooler in transaction mode
+        /// between, which `LISTEN` cannot pass.
+        "database.listen_url" => listen_url: Option<DatabaseUrl> = Absent("`database.url`");
         /// Connections kept open when nobody asks.
         "database.min_connections" => min_connections: u32 = Text("1"), from "0" to "1000";
         /// Connections open at once, per replica.

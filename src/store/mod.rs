@@ -17,8 +17,11 @@ mod event_row;
 mod events;
 mod files;
 mod gate;
+mod generations;
 mod idempotency;
+mod invalidation;
 mod leases;
+mod listening;
 mod migrate;
 mod notifications;
 mod open;
@@ -49,8 +52,11 @@ pub use self::{
     engine::{Engine, Session},
     error::{Error, Refusal, Transient},
     event_list::{EventKey, EventQuery, Sort},
+    generations::{Generations, Subject},
     idempotency::{Receipt, Reservation, Ticket},
+    invalidation::{Heard, Horizon, KeyGrant, Standing},
     leases::LeaseEnd,
+    listening::{Beginning, Listener, Word},
     migrate::SchemaVersion,
     notifications::Notification,
     open::{Settings, chain},
@@ -86,6 +92,7 @@ struct Inner {
     clock: Clock,
     /// Told after each commit that may have left a delivery.
     outbox: tokio::sync::Notify,
+    generations: Arc<Generations>,
 }
 
 /// The store. Cheap to clone.
@@ -139,6 +146,7 @@ impl Store {
             settings,
             clock,
             outbox: tokio::sync::Notify::new(),
+            generations: Arc::default(),
         };
         let store = Self {
             inner: Arc::new(inner),

@@ -11,6 +11,7 @@ mod support;
 
 mod api;
 mod background;
+mod cache;
 mod config;
 mod files;
 mod monitoring;

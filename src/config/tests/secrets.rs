@@ -356,6 +356,11 @@ fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given()
             "a-secret-that-was,a-secret-that-will-be",
         ),
         ("CONVOKE_DATABASE_URL", "postgres://u:a-secret-that@db/x"),
+        (
+            "CONVOKE_DATABASE_LISTEN_URL",
+            "postgres://u:a-secret-that@db/x",
+        ),
+        ("CONVOKE_REDIS_URL", "rediss://u:a-secret-that@cache"),
         ("CONVOKE_STORAGE_S3_ACCESS_KEY_ID", "a-secret-that-names"),
         (
             "CONVOKE_STORAGE_S3_SECRET_ACCESS_KEY",
@@ -375,7 +380,9 @@ fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given()
         [
             "secret_key",
             "secret_key_previous",
+            "redis.url",
             "database.url",
+            "database.listen_url",
             "storage.s3_access_key_id",
             "storage.s3_secret_access_key"
         ],
