@@ -2,10 +2,12 @@
 
 mod copy;
 mod doctor;
+mod files;
 mod health;
 mod input;
 mod migrate;
 mod prepare;
+mod progress;
 mod serve;
 mod shutdown;
 mod user;
@@ -75,6 +77,9 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Look after uploaded files.
+    #[command(subcommand)]
+    Files(files::Command),
     /// Manage accounts.
     #[command(subcommand)]
     User(user::Command),
@@ -161,6 +166,7 @@ impl Cli {
                 Format::Markdown => signals::reference_markdown(),
                 Format::Json => signals::reference_json(),
             }),
+            Command::Files(command) => files::run(command, &load(&sources)?).await,
             Command::User(command) => user::run(command, &load(&sources)?).await,
         }
     }

@@ -71,6 +71,12 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
     );
     let storage = &config.storage;
     reader.require(
+        &["storage.url", "storage.fallback_url"],
+        storage.fallback_url.as_ref() != Some(&storage.url),
+        "storage.fallback_url names the same store as storage.url".to_owned(),
+        "the store that was used before, or none",
+    );
+    reader.require(
         &["storage.s3_access_key_id", "storage.s3_secret_access_key"],
         storage.s3_access_key_id.is_missing() == storage.s3_secret_access_key.is_missing(),
         "storage.s3_access_key_id and storage.s3_secret_access_key are not both given".to_owned(),

@@ -240,6 +240,9 @@ group! {
     Storage, "Storage" {
         /// The store of files: a folder, or a bucket of S3.
         "storage.url" => url: StorageUrl = Text("file:files");
+        /// The store that was used before, while `convoke files migrate` moves its files: what is not in `storage.url` is read from here,
+        /// and what is deleted is deleted in both.
+        "storage.fallback_url" => fallback_url: Option<StorageUrl> = Absent("none");
         /// Where the S3 server answers, for one that is not Amazon's.
         "storage.s3_endpoint" => s3_endpoint: Option<S3Endpoint> = Absent("none: `AWS_ENDPOINT_URL`, else Amazon's");
         /// Region of the bucket.

@@ -164,6 +164,7 @@ pub static INSTRUMENTS: &[Instrument] = &[
     // The stores of files.
     seconds("storage_operation_duration_seconds", &["storage", "operation", "error_type"], STORAGE_BOUNDS, "Time of one call to a store of files, repetitions included; error_type is empty when it succeeded."),
     counter("storage_operation_errors_total", &["storage", "error_type"], "Calls to a store of files that failed, by what went wrong; not_found can be no fault."),
+    counter("storage_fallback_reads_total", &["storage"], "Reads of files that were still in the store of CONVOKE_STORAGE_FALLBACK_URL; storage is its kind. When it stands still after `convoke files migrate`, that setting can go."),
     Instrument { unit: "bytes", ..counter("storage_transferred_bytes_total", &["storage", "direction"], "Bytes read from and written to a store of files.") },
     counter("file_uploads_total", &["file", "outcome"], "Uploads that ended; the outcome is stored, client_gone, or the code of the problem that was answered."),
     counter("file_downloads_total", &["file", "outcome"], "Downloads that began: whole, partial, redirected to the store, or unchanged since the client's copy."),
