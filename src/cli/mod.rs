@@ -1,5 +1,6 @@
 //! The way in: the command line and what each command needs of the rest.
 
+mod backup;
 mod doctor;
 mod input;
 mod migrate;
@@ -42,6 +43,10 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date.
     Migrate,
+    /// Make a backup, check one, or list them.
+    Backup(backup::Backup),
+    /// Put a backup back.
+    Restore(backup::Restore),
     /// Check settings, database, clock, disk and network, and say what to do.
     Doctor,
     /// Print the `OpenAPI` document.
@@ -132,6 +137,8 @@ impl Cli {
                 serve::run(loaded, traces).await
             }
             Command::Migrate => migrate::run(&load(&sources)?).await,
+            Command::Backup(command) => command.run(&load(&sources)?).await,
+            Command::Restore(command) => command.run(&load(&sources)?).await,
             Command::Doctor => doctor::run(&sources).await,
             Command::Openapi => print(&crate::api::openapi_json()),
             Command::Settings => print(&Config::reference_markdown()),

@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::readiness::Readiness;
 use super::shutdown::{self, Running};
-use super::{Failure, REVISION, VERSION, migrate, prepare};
+use super::{Failure, REVISION, VERSION, backup, migrate, prepare};
 use crate::api::{self, Api};
 use crate::background;
+use crate::backup::Progress;
 use crate::config::{Config, Environment, Loaded, LogFormat};
 use crate::domain::change::{CHANNELS, ChangeKind};
 use crate::domain::participant::ParticipantStatus;
@@ -189,7 +190,9 @@ async fn start(
     }
     // Bound only now: until somebody accepts, a client is better refused than left waiting.
     let public = bind("public", config.server.listen).await?;
-    background::start(&store, background::Options::from_config(config), lifecycle);
+    let backup = backup::context(config, None, Progress::silent());
+    let options = background::Options::from_config(config, backup);
+    background::start(&store, options, lifecycle);
     readiness.opened(store.clone());
     let api = Api::new(config, store.clone(), lifecycle, in_flight);
     let api = api.map_err(|failure| format!("the API cannot be set up: {failure}"))?;
@@ -342,6 +345,7 @@ fn prime(config: &Config) {
         config.rate_limit.enabled,
     );
     instruments::database::prime(system, OPERATIONS.iter().copied(), reasons, [POOL]);
+    instruments::backups::prime();
     instruments::outbox::prime(CHANNELS, background::dispatcher::OUTCOMES);
     let statuses: Vec<_> = ParticipantStatus::ALL
         .iter()

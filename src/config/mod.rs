@@ -12,6 +12,7 @@ mod file;
 mod key_file;
 mod net;
 mod reader;
+mod recipient;
 mod reference;
 mod secret;
 mod setting;
@@ -27,9 +28,11 @@ pub use database_url::{DatabaseUrl, Engine};
 pub use fault::{Fault, Faults, Source};
 pub use net::CorsOrigin;
 pub use reader::Effective;
+pub use recipient::Recipient;
 pub use secret::Secret;
 pub use settings::{
-    Auth, Cache, Database, Limits, Log, Outbox, RateLimit, Server, Shutdown, Sqlite, Storage,
+    Auth, Backup, Cache, Database, Limits, Log, Outbox, RateLimit, Server, Shutdown, Sqlite,
+    Storage,
 };
 pub use sources::{SettingsFile, Sources, process_variable};
 pub use storage_url::{Region, S3Endpoint, StorageUrl};
@@ -62,6 +65,8 @@ pub struct Config {
     pub outbox: Outbox,
     /// Where files are kept.
     pub storage: Storage,
+    /// Copies of the database and of uploaded files.
+    pub backup: Backup,
 }
 
 /// Settings that can be used, and what was noticed while reading them.
@@ -133,6 +138,7 @@ impl Config {
         let sqlite = Sqlite::read(reader);
         let outbox = Outbox::read(reader);
         let storage = Storage::read(reader);
+        let backup = Backup::read(reader);
         Some(Self {
             server: server?,
             log: log?,
@@ -145,6 +151,7 @@ impl Config {
             sqlite: sqlite?,
             outbox: outbox?,
             storage: storage?,
+            backup: backup?,
         })
     }
 

@@ -4,7 +4,12 @@ use std::path::Path;
 
 use sqlx::migrate::{MigrateError, Migrator};
 
-use super::{Pools, Store, engine::Link, error::Error, open};
+use super::{
+    Pools, Store,
+    engine::{Engine, Link},
+    error::Error,
+    open,
+};
 
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -18,6 +23,15 @@ pub struct SchemaVersion {
     pub applied: i64,
     /// How many of this binary's were not applied.
     pub pending: u32,
+}
+
+/// The number of the last migration that this binary brings.
+pub fn newest_schema(engine: Engine) -> i64 {
+    let ours = match engine {
+        Engine::Postgres => &POSTGRES,
+        Engine::Sqlite => &SQLITE,
+    };
+    ours.iter().map(|one| one.version).max().unwrap_or(0)
 }
 
 impl Store {

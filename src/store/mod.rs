@@ -23,6 +23,7 @@ mod participants;
 mod retry;
 mod seating;
 mod sessions;
+mod snapshot;
 mod users;
 mod writer;
 mod zones;
@@ -42,12 +43,13 @@ pub use self::{
     event_list::{EventKey, EventQuery, Sort},
     idempotency::{Receipt, Reservation, Ticket},
     leases::LeaseEnd,
-    migrate::SchemaVersion,
+    migrate::{SchemaVersion, newest_schema},
     notifications::Notification,
     open::{Settings, chain},
     operations::OPERATIONS,
     participants::{Invitation, Invitee},
     sessions::Refreshed,
+    snapshot::{Aside, FileRow, Shared},
     users::{Credentials, NewUser},
 };
 use self::{gate::Gate, retry::Retry, writer::Writer};

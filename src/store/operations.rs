@@ -9,6 +9,7 @@ pub const OPERATIONS: &[&str] = &[
     "api_keys.insert",
     "api_keys.list",
     "api_keys.revoke",
+    "backups.damaged",
     "backups.insert",
     "backups.state",
     "backups.verified",

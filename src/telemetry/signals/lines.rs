@@ -74,6 +74,10 @@ pub static FIELDS: &[Field] = &[
     integer("idempotency_keys", "Idempotency keys forgotten."),
     integer("refresh_tokens", "Refresh tokens forgotten."),
     integer("dropped", "Spans lost."),
+    text("location", "Where a backup is, or was to be."),
+    integer("size_bytes", "The size of a file."),
+    integer("rows", "Rows of all tables."),
+    integer("files", "Uploaded files."),
 ];
 
 /// Every line that the program writes itself. Libraries add theirs at the levels that the filter lets through.
@@ -128,6 +132,16 @@ pub static LINES: &[Line] = &[
     Line { message: "a sweep failed and waits for the next", level: "WARN", target: "convoke::background::retention", fields: &["error"], needs: "a database that does not answer" },
     Line { message: "a job was broken off, for its lease was lost", level: "WARN", target: "convoke::background::scheduled", fields: &["task"], needs: "a database that does not answer for longer than a lease" },
     Line { message: "whether a job is due cannot be told", level: "DEBUG", target: "convoke::background::scheduled", fields: &["task", "error"], needs: "a database that does not answer" },
+    Line { message: "a backup was made", level: "INFO", target: "convoke::background::backups", fields: &["location", "size_bytes", "rows", "files", "seconds"], needs: "a schedule of backups" },
+    Line { message: "a backup was restored for a trial", level: "INFO", target: "convoke::background::backups", fields: &["location", "seconds"], needs: "a schedule of backups with trials" },
+    Line { message: "an old backup was deleted", level: "INFO", target: "convoke::background::backups", fields: &["location"], needs: "a schedule of backups that are not kept for ever" },
+    Line { message: "a backup failed", level: "ERROR", target: "convoke::background::backups", fields: &["location", "error"], needs: "a full disk, or a place that does not answer" },
+    Line { message: "a backup could not be restored for a trial", level: "ERROR", target: "convoke::background::backups", fields: &["location", "error"], needs: "a damaged backup, or no room for a trial" },
+    Line { message: "a backup could not be noted", level: "WARN", target: "convoke::background::backups", fields: &["error"], needs: "a database that stops answering after a backup" },
+    Line { message: "backups cannot be made", level: "ERROR", target: "convoke::background::backups", fields: &["error"], needs: "a place of backups whose settings do not fit together" },
+    Line { message: "files that the database names are missing from the storage or damaged there", level: "ERROR", target: "convoke::background::backups", fields: &["location", "files"], needs: "a storage that lost files" },
+    Line { message: "old backups could not be deleted", level: "WARN", target: "convoke::background::backups", fields: &["location", "error"], needs: "a place of backups that may only be added to" },
+    Line { message: "the gauges of backups keep their values", level: "DEBUG", target: "convoke::background::backups", fields: &["error"], needs: "a database that does not answer" },
     Line { message: "spans cannot be exported", level: "WARN", target: "convoke::telemetry::traces::span_export", fields: &["error"], needs: "a collector that does not answer" },
     Line { message: "spans are exported again", level: "INFO", target: "convoke::telemetry::traces::span_export", fields: &[], needs: "a collector that answers again" },
     Line { message: "the last spans were not exported", level: "WARN", target: "convoke::telemetry::traces", fields: &["error", "dropped"], needs: "a collector that does not answer at the end" },
