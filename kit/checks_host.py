@@ -43,6 +43,10 @@ def unit(text: str, folder: Path) -> Iterator[str]:
         yield f"{where}: LimitNOFILE has no room for {connections} connections"
     if given.get("CONVOKE_ENV") != "production":
         yield f"{where}: it does not run in production"
+    if one("Type") != "notify" or one("NotifyAccess") == "none":
+        yield f"{where}: systemd is not told when it is ready"
+    elif not one("WatchdogSec"):
+        yield f"{where}: nobody notices when it hangs"
     if not (folder / f"{Path(one('EnvironmentFile')).name}.example").is_file():
         yield f"{where}: the EnvironmentFile has no example"
 
@@ -74,15 +78,21 @@ def nginx(text: str) -> Iterator[str]:
     found: dict[str, list[str]] = {}
     for name, value in re.findall(r"^\s*([a-z_]+) ([^;{]+);", servers, re.MULTILINE):
         found.setdefault(name, []).append(value)
-    addresses = re.findall(r"server ([\d.]+:\d+);", upstream)
+    addresses = re.findall(r"server ([\d.]+:\d+)[^;]*;", upstream)
     if addresses != [settings.defaults()["CONVOKE_LISTEN"]]:
         yield f"{where}: {addresses} is not CONVOKE_LISTEN"
     kept = re.search(r"keepalive_timeout (\w+);", upstream)
-    if not kept or milliseconds(kept[1]) / 1000 >= settings.seconds("CONVOKE_HEADER_READ_TIMEOUT", {}):
-        yield f"{where}: it keeps connections longer than Convoke"
-    number, unit_ = re.fullmatch(r"(\d+)([km]?)", found.get("client_max_body_size", ["1m"])[-1]).groups()  # type: ignore[union-attr]
+    if not kept or milliseconds(kept[1]) / 1000 >= settings.seconds("CONVOKE_SHUTDOWN_GRACE", {}):
+        yield f"{where}: it keeps idle connections longer than Convoke's grace period"
+    if "max_fails=0" not in upstream:
+        yield f"{where}: it sets a replica aside that only restarts"
+    number, unit_ = re.fullmatch(r"(\d+)([km]?)", found.get("client_max_body_size", ["1m"])[0]).groups()  # type: ignore[union-attr]
     if int(number) * _SIZES[unit_] != settings.body_limit():
         yield f"{where}: the largest body is not CONVOKE_BODY_LIMIT"
+    files = re.search(r"location ~ \S*/attachments/\S* \{(.*?)\n    \}", servers, re.DOTALL)
+    needed = ("client_max_body_size 0;", "proxy_request_buffering off;", "proxy_buffering off;")
+    if files is None or not all(one in files[1] for one in needed):
+        yield f"{where}: attachments do not pass through as they come"
     for name in ("proxy_read_timeout", "proxy_send_timeout"):
         if milliseconds(found.get(name, ["0s"])[-1]) / 1000 <= settings.seconds("CONVOKE_REQUEST_TIMEOUT", {}):
             yield f"{where}: {name} ends before CONVOKE_REQUEST_TIMEOUT"
@@ -164,6 +174,8 @@ def caddy(configuration: dict[str, Any]) -> Iterator[str]:
     if "Forwarded" not in proxy.get("headers", {}).get("request", {}).get("delete", []):
         yield f"{where}: what clients claim in Forwarded goes through"
     whole, limit = json.dumps(configuration), settings.body_limit()
+    if whole.count("/attachments/") != 2:
+        yield f"{where}: attachments do not pass through as they come"
     if body.get("max_size") != limit or f"> {limit}" not in whole:
         yield f"{where}: the largest body is not CONVOKE_BODY_LIMIT"
     # Caddy writes durations in nanoseconds.
@@ -171,8 +183,8 @@ def caddy(configuration: dict[str, Any]) -> Iterator[str]:
     if transport.get("response_header_timeout", 0) / 1e9 <= settings.seconds("CONVOKE_REQUEST_TIMEOUT", {}):
         yield f"{where}: response_header_timeout ends before CONVOKE_REQUEST_TIMEOUT"
     kept = transport.get("keep_alive", {}).get("idle_timeout", 120e9) / 1e9
-    if kept >= settings.seconds("CONVOKE_HEADER_READ_TIMEOUT", {}):
-        yield f"{where}: it keeps connections longer than Convoke"
+    if kept >= settings.seconds("CONVOKE_SHUTDOWN_GRACE", {}):
+        yield f"{where}: it keeps idle connections longer than Convoke's grace period"
     for server in configuration["apps"]["http"]["servers"].values():
         if not {"read_timeout", "read_header_timeout", "idle_timeout"} <= server.keys():
             yield f"{where}: a slow client is not given up"

@@ -11,6 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::{HeaderValue, Request, Response, Version, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use super::Limits;
+use super::linger::Lingering;
 use super::stall::Stalling;
+use super::unread::{self, Left, Returning};
 use crate::lifecycle::Lifecycle;
 
 /// How often an idle HTTP/2 client is asked whether it is still there.
@@ -30,6 +33,8 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
+/// Time in which what a client still sends after its answer is thrown away.
+const LINGER: Duration = Duration::from_secs(5);
 /// Time in which what a client had sent before the listener closed is read from the socket of a connection at rest.
 const REST: Duration = Duration::from_millis(20);
 
@@ -84,6 +89,7 @@ impl Server {
             Arc::clone(&self.handler).answer(request, peer, running)
         });
         let stream = Stalling::new(stream, self.limits.stall_timeout);
+        let stream = Lingering::new(stream, Arc::clone(&activity.unread), LINGER);
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
         let mut first = pin!(tokio::time::sleep(self.limits.header_read_timeout));
         let (mut asked_to_end, mut timed) = (false, false);
@@ -147,10 +153,23 @@ impl Handler {
         running: Running,
     ) -> Answer {
         let is_http1 = request.version() < Version::HTTP_2;
-        let mut request = request.map(Body::new);
+        let waits = request.headers().contains_key(header::EXPECT);
+        let left = (is_http1 && !request.body().is_end_stream()).then(Left::default);
+        let mut request = request.map(|body| match &left {
+            Some(left) => Body::new(Returning::new(body, left)),
+            None => Body::new(body),
+        });
         request.extensions_mut().insert(ConnectInfo(peer));
         let mut response = self.router.clone().call(request).await?;
-        if is_http1 && self.lifecycle.is_stopping() {
+        // HTTP/2 ends the stream alone.
+        let is_read = match &left {
+            Some(left) => unread::is_read(left, waits).await,
+            None => true,
+        };
+        if !is_read {
+            running.0.unread.store(true, Ordering::Relaxed);
+        }
+        if !is_read || is_http1 && self.lifecycle.is_stopping() {
             response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -165,6 +184,8 @@ impl Handler {
 struct Activity {
     used: AtomicBool,
     running: AtomicUsize,
+    /// Part of a request's body was not read: hyper ends the connection after the answer.
+    unread: Arc<AtomicBool>,
 }
 
 impl Activity {

@@ -5,14 +5,17 @@
 //!
 //! 1. Shutdown has begun, and the grace period runs: requests are served, and every HTTP/1 answer says `Connection: close`,
 //!    so that keep-alive connections end with an answer and never between two.
-//! 2. The grace period is over: whoever waits in the backlog was told by the kernel that it is connected, so the backlog is
-//!    emptied before the socket closes.
+//! 2. The grace period is over: nobody new is let in, and whoever waits in the backlog was told by the kernel that it is
+//!    connected, so the backlog is emptied before the socket closes (see `door`).
 //! 3. Each connection finishes what it was asked (see `connection`); at the limit the rest is cut off.
 
 mod connection;
+mod door;
+mod linger;
 mod stall;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +34,8 @@ use crate::telemetry::instruments;
 
 /// Pause after the system refused to hand out a connection: for want of file descriptors it would refuse again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time for handshakes under way to finish once nobody new is let in: a generous round trip.
+const HANDSHAKE: Duration = Duration::from_millis(100);
 
 /// What a listener allows.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +108,11 @@ pub async fn serve(listener: Listener, router: Router, lifecycle: &Lifecycle) ->
     accept_until_closing(name, &socket, &room, &closing, open).await;
     let deadline = tokio::time::Instant::now() + limits.drain_timeout;
     let draining = async {
+        if door::shut(&socket) {
+            let never = CancellationToken::new();
+            let accepting = accept_until_closing(name, &socket, &room, &never, open);
+            drop(tokio::time::timeout(HANDSHAKE, accepting).await);
+        }
         empty_backlog(name, socket, &room, open).await;
         connections.close();
         connections.wait().await;

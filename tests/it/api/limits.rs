@@ -1,9 +1,12 @@
 //! Rate limits and bounds.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::client::Client;
 use crate::support::engines::Engine;
+use crate::support::nginx::Nginx;
 use crate::support::service::Service;
 
 const ON: (&str, &str) = ("CONVOKE_RATE_LIMIT_ENABLED", "true");
@@ -119,4 +122,66 @@ async fn a_body_that_is_too_large_is_refused() {
     let user = Client::register(&service, "user").await;
     let body = crate::support::client::event_body(json!({"description": "x".repeat(3000)}));
     user.post("/events/", body).await.expect(413);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answer_to_a_body_that_is_too_large_reaches_who_still_sends_it() {
+    let service = Service::start(Engine::Sqlite, &[]).await;
+    let user = Client::register(&service, "user").await;
+    let body = crate::support::client::event_body(json!({"description": "x".repeat(20 << 20)}));
+    let unbuffered = "client_max_body_size 0; proxy_request_buffering off;";
+    let replicas = [service.public_address()];
+    let proxies = [
+        Nginx::before(&replicas, "client_max_body_size 0;").await,
+        Nginx::before(&replicas, unbuffered).await,
+    ];
+    let mut clients = vec![user.clone()];
+    clients.extend(proxies.iter().map(|nginx| user.through(nginx.address())));
+    for client in clients {
+        let answer = client.post("/events/", body.clone()).await.expect(413);
+        assert_eq!(answer.problem(), "body_too_large");
+        // The same client is served as before.
+        client.get("/events/").await.expect(200);
+    }
+
+    // Who sends all of it before reading, too.
+    let mut stream = TcpStream::connect(service.public_address()).await.unwrap();
+    let head = format!(
+        "POST /api/v1/events/ HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        user.token,
+        20 << 20
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let sent = stream.write_all(&vec![b' '; 20 << 20]).await;
+    assert!(sent.is_ok(), "all of it is taken: {sent:?}");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_before_a_small_body_was_read_keeps_the_connection() {
+    let service = Service::start(Engine::Sqlite, &[]).await;
+    let mut stream = TcpStream::connect(service.public_address()).await.unwrap();
+    for _ in 0..2 {
+        let request = "POST /api/v1/events/ HTTP/1.1\r\nhost: x\r\n\
+             content-type: application/json\r\ncontent-length: 2\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        // The body comes after the head, when the refusal is made already.
+        tokio::task::yield_now().await;
+        stream.write_all(b"{}").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
+            let mut buffer = [0; 4096];
+            let count = stream.read(&mut buffer).await.unwrap();
+            assert!(count > 0, "closed: {}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&buffer[..count]);
+        }
+        let answer = String::from_utf8_lossy(&answer).to_lowercase();
+        assert!(answer.starts_with("http/1.1 401"), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
 }

@@ -2,4 +2,4 @@
 
 mod durability;
 mod scheduled;
-mod writers;
+pub(crate) mod writers;

@@ -12,25 +12,25 @@ use crate::support::polling::eventually;
 
 /// One event and one invitation: what came back of each.
 #[derive(Debug)]
-pub(super) struct Written {
-    pub(super) event: Outcome,
+pub(crate) struct Written {
+    pub(crate) event: Outcome,
     /// Not sent unless the event was acknowledged.
-    pub(super) invitation: Option<Outcome>,
+    pub(crate) invitation: Option<Outcome>,
 }
 
 impl Written {
     /// The event, when its creation was acknowledged.
-    pub(super) fn acknowledged_event(&self) -> Option<&Value> {
+    pub(crate) fn acknowledged_event(&self) -> Option<&Value> {
         Some(&self.event.acknowledged()?.body)
     }
 
     /// The event, when the invitation to it was acknowledged.
-    pub(super) fn acknowledged_invitation(&self) -> Option<&Value> {
+    pub(crate) fn acknowledged_invitation(&self) -> Option<&Value> {
         self.invitation.as_ref()?.acknowledged()?;
         self.acknowledged_event()
     }
 
-    pub(super) fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
         [Some(&self.event), self.invitation.as_ref()]
             .into_iter()
             .flatten()
@@ -38,7 +38,7 @@ impl Written {
 }
 
 /// Makes one event and invites the guest.
-pub(super) async fn write(organizer: Client, guest_id: String, number: usize) -> Written {
+pub(crate) async fn write(organizer: Client, guest_id: String, number: usize) -> Written {
     let body = event_body(json!({"title": format!("Event {number}")}));
     let event = Outcome::of(organizer.send(Method::POST, "/events/", Some(&body)).await);
     let invitation = match event.acknowledged() {
@@ -55,7 +55,7 @@ pub(super) async fn write(organizer: Client, guest_id: String, number: usize) ->
 }
 
 /// What was acknowledged is there, with its entries in the change log.
-pub(super) async fn nothing_acknowledged_is_lost(
+pub(crate) async fn nothing_acknowledged_is_lost(
     organizer: &Client,
     guest: &Client,
     all: &[Written],
@@ -83,7 +83,7 @@ pub(super) async fn nothing_acknowledged_is_lost(
 
 /// Each event that exists, acknowledged or not, is whole: it has its entry in the change log, and so has the
 /// guest's place at it.
-pub(super) async fn nothing_is_half_done(organizer: &Client, guest: &Client) -> usize {
+pub(crate) async fn nothing_is_half_done(organizer: &Client, guest: &Client) -> usize {
     let events = organizer.all("/events/").await;
     let mut invited = 0;
     for event in &events {
@@ -107,7 +107,7 @@ pub(super) async fn nothing_is_half_done(organizer: &Client, guest: &Client) -> 
 }
 
 /// The guest hears of every invitation once, in the end.
-pub(super) async fn every_invitation_is_delivered_once(guest: &Client, invited: usize) {
+pub(crate) async fn every_invitation_is_delivered_once(guest: &Client, invited: usize) {
     let told = eventually(
         "every invitation is delivered",
         Duration::from_mins(2),

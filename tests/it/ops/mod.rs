@@ -5,6 +5,7 @@ mod console;
 mod debug;
 mod hostile;
 mod logs;
+mod rolling;
 mod secrets;
 mod slow_clients;
 mod telemetry;

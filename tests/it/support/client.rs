@@ -99,6 +99,19 @@ impl Client {
         }
     }
 
+    /// The same user on connections of its own, asking what listens at this address, a proxy for example.
+    pub(crate) fn through(&self, address: &str) -> Self {
+        let addresses = Addresses {
+            public: address.to_owned(),
+            ops: String::new(),
+        };
+        Self {
+            addresses: Arc::new(RwLock::new(addresses)),
+            http: super::answer::http_client(),
+            ..self.clone()
+        }
+    }
+
     /// The connections, for a request that is not the API's.
     pub(crate) fn http(&self) -> &reqwest::Client {
         &self.http

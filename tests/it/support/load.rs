@@ -65,6 +65,12 @@ impl<T: Send + 'static> Load<T> {
         .await;
     }
 
+    /// Waits until this many more jobs have ended.
+    pub(crate) async fn wait_for_more(&self, jobs: usize) {
+        self.wait_for(self.done.load(Ordering::Relaxed) + jobs)
+            .await;
+    }
+
     /// Starts no further job, and waits for those under way.
     pub(crate) async fn stop(self) -> Vec<T> {
         self.stop.store(true, Ordering::Relaxed);

@@ -174,6 +174,11 @@ impl Service {
         )
     }
 
+    /// The public listener's `address:port`.
+    pub(crate) fn public_address(&self) -> String {
+        self.addresses.read().expect("not poisoned").public.clone()
+    }
+
     /// Where it listens now and after each restart.
     pub(crate) fn addresses(&self) -> Arc<RwLock<Addresses>> {
         Arc::clone(&self.addresses)
@@ -302,6 +307,12 @@ impl Service {
             }
         }
         self.restart().await;
+    }
+
+    /// Changes a setting for the next start.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
     }
 
     fn stop_if_running(&mut self) {
