@@ -28,7 +28,7 @@ on_both_engines! {
 
         let _data = service.stop();
         let told = target.refused(&["restore", file]);
-        assert!(told.contains("the database is not empty (users has 1 rows)"), "{told}");
+        assert!(told.contains("the database is not empty ("), "{told}");
         assert_eq!(target.count("users").await, 1);
         target.must(&["restore", file, "--force"]);
         assert_eq!(target.count("users").await, 0);
@@ -61,9 +61,9 @@ on_both_engines! {
             "convoke-20260111T020000Z.backup",
             "convoke-20260111T030000Z.backup",
         ];
-        old.map(copy);
+        old.iter().for_each(|name| copy(name));
         let others = ["notes.txt", "convoke-20200101T030000Z.backup.gz", "other-20200101T030000Z.backup"];
-        others.map(copy);
+        others.iter().for_each(|name| copy(name));
         std::fs::remove_file(&first).unwrap();
         let newest = site.backup(&["--keep-daily", "3", "--keep-monthly", "2"]);
         let newest = newest.file_name().unwrap().to_str().unwrap();

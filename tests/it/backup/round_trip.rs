@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Site, last_line, said};
+use super::{Site, execute, last_line, said};
 use crate::support::client::{Client, event_body};
 use crate::support::commands;
 use crate::support::load::Load;
@@ -69,7 +69,7 @@ on_both_engines! {
         let site = Site::filled(engine, 1).await;
         // As one that was made before the second migration.
         let older = "DROP TABLE backups; DROP TABLE leases; DELETE FROM _sqlx_migrations WHERE version > 1";
-        super::execute(&site.url, older).await;
+        execute(&site.url, older).await;
         let file = site.backup(&[]);
         let other = Site::new(engine).await;
         let told = other.restore(&file);
