@@ -62,11 +62,16 @@ pub async fn observe_always(store: Store, options: Options) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match store.backup_state().await {
-            Ok(state) => show(&state),
-            Err(failure) => {
-                tracing::debug!(error = %chain(&failure), "the gauges of backups keep their values");
-            }
+        observe(&store).await;
+    }
+}
+
+/// Sets the gauges to what the database knows; leaves them as they are when it does not answer.
+pub async fn observe(store: &Store) {
+    match store.backup_state().await {
+        Ok(state) => show(&state),
+        Err(failure) => {
+            tracing::debug!(error = %chain(&failure), "the gauges of backups keep their values");
         }
     }
 }

@@ -197,6 +197,8 @@ async fn start(
     let public = bind("public", config.server.listen).await?;
     let backup = backup::context(config, None, Progress::silent());
     let options = background::Options::from_config(config, backup);
+    // Before it is ready, so that no scrape of a ready service lacks them.
+    background::backups::observe(&store).await;
     background::start(&store, options, lifecycle);
     readiness.opened(store.clone());
     let api = Api::new(config, store.clone(), lifecycle, in_flight);

@@ -182,7 +182,7 @@ pub static INSTRUMENTS: &[Instrument] = &[
     counter("backup_failures_total", &[], "Backups that failed, by whichever process they were tried."),
     gauge("backup_last_verified_timestamp_seconds", "seconds", &[], "When a backup was last restored for a trial and found whole, since the Unix epoch; 0 for never."),
     counter("backup_verification_failures_total", &[], "Backups that were found damaged when they were restored for a trial."),
-    gauge("backup_expected_interval_seconds", "seconds", &["job"], "Time within which a backup is to be made, or one is to be restored for a trial (backup or trial); 0 when none is asked for."),
+    gauge("backup_expected_interval_seconds", "seconds", &["task"], "Time within which a backup is to be made, or one is to be restored for a trial (backup or trial); 0 when none is asked for."),
     // The program and what it stands on.
     gauge("readiness_check_status", "", &["check"], "1 when the check passed at its last run, 0 when it failed; run every 5 s and by each probe of /readyz."),
     gauge("system_filesystem_available_bytes", "bytes", &["volume"], "Room left for the service's user on the file system of a folder (data)."),

@@ -52,8 +52,8 @@ on_both_engines! {
         let file = site.backup(&[]);
         let whole = std::fs::read(&file).unwrap();
         let target = Site::new(engine).await;
-        let size = whole.len();
-        for length in [0, 1, 2047, 2048, 4096, size / 2, size - 2048, size - 1024, size - 512, size - 1] {
+        let all = whole.len();
+        for length in [0, 1, 2047, 2048, 4096, all / 2, all - 2048, all - 1024, all - 512, all - 1] {
             std::fs::write(&file, &whole[..length]).unwrap();
             let told = target.refused(&["restore", file.to_str().unwrap()]);
             assert!(told.contains("the backup is damaged") && told.contains("cut off"), "{length} bytes: {told}");

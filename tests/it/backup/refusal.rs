@@ -61,9 +61,13 @@ on_both_engines! {
             "convoke-20260111T020000Z.backup",
             "convoke-20260111T030000Z.backup",
         ];
-        old.iter().for_each(|name| copy(name));
+        for name in old {
+            copy(name);
+        }
         let others = ["notes.txt", "convoke-20200101T030000Z.backup.gz", "other-20200101T030000Z.backup"];
-        others.iter().for_each(|name| copy(name));
+        for name in others {
+            copy(name);
+        }
         std::fs::remove_file(&first).unwrap();
         let newest = site.backup(&["--keep-daily", "3", "--keep-monthly", "2"]);
         let newest = newest.file_name().unwrap().to_str().unwrap();

@@ -32,7 +32,7 @@ on_both_engines! {
         let second = first.start_replica().await;
         for replica in [&first, &second] {
             let metrics = told(replica).await;
-            let expected = |job| metrics.value("backup_expected_interval_seconds", &[("job", job)]);
+            let expected = |job| metrics.value("backup_expected_interval_seconds", &[("task", job)]);
             assert_eq!((expected("backup"), expected("trial")), (Some(3600.0), Some(3600.0)));
             eventually("its trial is told of", LIMIT, || async {
                 let metrics = replica.scrape().await;
@@ -74,7 +74,7 @@ async fn without_a_schedule_none_is_expected() {
     let service = Service::start(Engine::Sqlite, &[]).await;
     let metrics = service.scrape().await;
     for job in ["backup", "trial"] {
-        let expected = metrics.value("backup_expected_interval_seconds", &[("job", job)]);
+        let expected = metrics.value("backup_expected_interval_seconds", &[("task", job)]);
         assert_eq!(expected, Some(0.0));
     }
 }
