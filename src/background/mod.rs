@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod backups;
+pub mod collector;
 pub mod disk;
 pub mod dispatcher;
 pub mod gauges;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::lifecycle::Lifecycle;
+use crate::storage::Storage;
 use crate::store::{RetryPolicy, Store};
 use crate::telemetry::instruments;
 
@@ -33,6 +35,8 @@ pub struct Options {
     pub retention: retention::Options,
     /// How backups are made.
     pub backups: backups::Options,
+    /// What is deleted from the store of files when.
+    pub collector: collector::Options,
 }
 
 impl Options {
@@ -49,13 +53,14 @@ impl Options {
             gauges: gauges::Options::default(),
             retention: retention::Options::new(outbox.retention),
             backups: backups::Options::new(backup),
+            collector: collector::Options::from_config(config),
         }
     }
 }
 
 /// Starts everything. It goes on through the grace period, begins nothing new once the lifecycle is closing, and is dropped
 /// when the lifecycle's limit is over.
-pub fn start(store: &Store, options: Options, lifecycle: &Lifecycle) {
+pub fn start(store: &Store, storage: &Storage, options: Options, lifecycle: &Lifecycle) {
     let stop = lifecycle.closing();
     let dispatcher = Dispatcher::new(store.clone(), options.dispatcher, stop.clone());
     until_hard(lifecycle, "dispatcher", dispatcher.run());
@@ -75,6 +80,12 @@ pub fn start(store: &Store, options: Options, lifecycle: &Lifecycle) {
     // A backup that is under way when the end begins is given up: it may take longer than anybody waits.
     let made = backups::run(store.clone(), options.backups, stop.clone());
     until_hard(lifecycle, "backups", ends_with(stop.clone(), made));
+    let (of_files, stopped) = (storage.clone(), stop.clone());
+    until_hard(
+        lifecycle,
+        "collector",
+        collector::run(store.clone(), of_files, options.collector, stopped),
+    );
     until_hard(
         lifecycle,
         "scheduling probe",

@@ -170,7 +170,7 @@ fn files<W: Write>(out: &mut W, mut blobs: Blobs) -> Result<Files, Error> {
             Error::Disk(format!("the file {} cannot be copied", row.key), failure)
         })?;
         let found = content.sum.content();
-        if found.sha256 != row.sha256 {
+        if found.sha256 != hex(&row.sha256) {
             total.fault(&row.key);
         }
         total.count += 1;

@@ -28,6 +28,7 @@ use crate::lifecycle::{Lifecycle, panic_text};
 use crate::listener::{self, Drained, Limits, Listener};
 use crate::ops::debug::DebugState;
 use crate::ops::{self, About, Console, OpsState, VersionInfo};
+use crate::storage::Storage;
 use crate::store::{OPERATIONS, POOL, Store, Transient, chain};
 use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::{self, Guard, instruments, traces};
@@ -195,13 +196,15 @@ async fn start(
     }
     // Bound only now: until somebody accepts, a client is better refused than left waiting.
     let public = bind("public", config.server.listen).await?;
+    let storage = Storage::open(config)
+        .map_err(|failure| format!("the store of files cannot be set up: {failure}"))?;
     let backup = backup::context(config, None, Progress::silent());
     let options = background::Options::from_config(config, backup);
     // Before it is ready, so that no scrape of a ready service lacks them.
     background::backups::observe(&store).await;
-    background::start(&store, options, lifecycle);
+    background::start(&store, &storage, options, lifecycle);
     readiness.opened(store.clone());
-    let api = Api::new(config, store.clone(), lifecycle, in_flight);
+    let api = Api::new(config, store.clone(), storage, lifecycle, in_flight);
     let api = api.map_err(|failure| format!("the API cannot be set up: {failure}"))?;
     let (gauges, closing) = (api.clone(), lifecycle.closing().clone());
     lifecycle.spawn("api gauges", async move {

@@ -10,6 +10,7 @@ mod database_url;
 mod fault;
 mod file;
 mod key_file;
+mod media_range;
 mod net;
 mod reader;
 mod recipient;
@@ -26,13 +27,14 @@ mod value;
 pub use amount::{ByteSize, Rate};
 pub use database_url::{DatabaseUrl, Engine};
 pub use fault::{Fault, Faults, Source};
+pub use media_range::MediaRange;
 pub use net::CorsOrigin;
 pub use reader::Effective;
 pub use recipient::Recipient;
 pub use secret::Secret;
 pub use settings::{
-    Auth, Backup, Cache, Database, Limits, Log, Outbox, RateLimit, Server, Shutdown, Sqlite,
-    Storage,
+    Attachments, Auth, Avatars, Backup, Cache, Database, Limits, Log, Outbox, RateLimit, Server,
+    Shutdown, Sqlite, Storage,
 };
 pub use sources::{SettingsFile, Sources, process_variable};
 pub use storage_url::{Region, S3Endpoint, StorageUrl};
@@ -69,6 +71,10 @@ pub struct Config {
     pub storage: Storage,
     /// Copies of the database and of uploaded files.
     pub backup: Backup,
+    /// Files of events.
+    pub attachments: Attachments,
+    /// Pictures of users.
+    pub avatars: Avatars,
 }
 
 /// Settings that can be used, and what was noticed while reading them.
@@ -165,6 +171,8 @@ impl Config {
         let outbox = Outbox::read(reader);
         let storage = Storage::read(reader);
         let backup = Backup::read(reader);
+        let attachments = Attachments::read(reader);
+        let avatars = Avatars::read(reader);
         Some(Self {
             server: server?,
             log: log?,
@@ -178,6 +186,8 @@ impl Config {
             outbox: outbox?,
             storage: storage?,
             backup: backup?,
+            attachments: attachments?,
+            avatars: avatars?,
         })
     }
 

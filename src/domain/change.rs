@@ -17,6 +17,10 @@ text_enum! {
         EventCancelled = "event.cancelled",
         /// It was deleted.
         EventDeleted = "event.deleted",
+        /// A file was added.
+        AttachmentAdded = "attachment.added",
+        /// A file was removed.
+        AttachmentRemoved = "attachment.removed",
         /// Somebody was invited.
         ParticipantInvited = "participant.invited",
         /// Somebody was removed, or left.

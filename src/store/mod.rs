@@ -2,6 +2,8 @@
 
 mod answers;
 mod api_keys;
+mod attachments;
+mod avatars;
 mod backups;
 mod changes;
 mod columns;
@@ -12,6 +14,7 @@ mod error;
 mod event_list;
 mod event_row;
 mod events;
+mod files;
 mod gate;
 mod idempotency;
 mod leases;
@@ -35,6 +38,7 @@ use sqlx::SqlitePool;
 pub use self::{
     answers::{Answer, Answered},
     api_keys::NewApiKey,
+    attachments::NewAttachment,
     backups::{BackupFile, BackupRun, BackupState},
     columns::Timestamp,
     deliveries::{Delivery, QueueState, RetryPolicy},

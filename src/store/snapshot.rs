@@ -38,8 +38,8 @@ pub struct Shared {
 pub struct FileRow {
     /// Its key in the storage.
     pub key: String,
-    /// SHA-256 of its content, in hexadecimal digits.
-    pub sha256: String,
+    /// SHA-256 of its content.
+    pub sha256: Vec<u8>,
 }
 
 impl Settings {
@@ -187,13 +187,25 @@ impl Aside {
         })
     }
 
-    /// The next uploaded files by key, after this one; none at the end.
+    /// The next uploaded files by key, after this one; none at the end, or in a schema that has no table for them.
     ///
     /// # Errors
     /// When the database fails.
-    #[expect(clippy::unused_async, reason = "no table names files yet")]
-    pub async fn files_after(&mut self, _key: &str) -> Result<Vec<FileRow>, Error> {
-        Ok(Vec::new())
+    pub async fn files_after(&mut self, key: &str) -> Result<Vec<FileRow>, Error> {
+        const SQL: &str = "SELECT storage_key, sha256 FROM (\
+             SELECT storage_key, sha256 FROM attachments WHERE storage_key > $1 UNION ALL \
+             SELECT avatar_key, avatar_sha256 FROM users WHERE avatar_key > $1) files ORDER BY storage_key LIMIT 500";
+        if !self.tables().await?.iter().any(|one| one == "attachments") {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<(String, Vec<u8>)> = match self.link() {
+            Link::Postgres(link) => sqlx::query_as(SQL).bind(key).fetch_all(link).await?,
+            Link::Sqlite(link) => sqlx::query_as(SQL).bind(key).fetch_all(link).await?,
+        };
+        let files = rows
+            .into_iter()
+            .map(|(key, sha256)| FileRow { key, sha256 });
+        Ok(files.collect())
     }
 
     /// Looks for damage in a SQLite database: what is found, in words.

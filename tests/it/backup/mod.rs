@@ -1,6 +1,7 @@
 //! Backups: made under load, restored, damaged, killed and scheduled.
 
 mod damage;
+mod files;
 mod postgres;
 mod refusal;
 mod round_trip;
