@@ -1,6 +1,7 @@
 //! The way in: the command line and what each command needs of the rest.
 
 mod backup;
+mod copy;
 mod doctor;
 mod health;
 mod input;
@@ -48,6 +49,8 @@ enum Command {
     Backup(backup::Backup),
     /// Put a backup back.
     Restore(backup::Restore),
+    /// Copy the whole database into another one, on the same engine or the other.
+    Copy(copy::Arguments),
     /// Check settings, database, clock, disk and network, and say what to do.
     Doctor,
     /// Ask the service that runs with these settings whether it lives; ends with 1 when it does not answer.
@@ -151,6 +154,7 @@ impl Cli {
             Command::Migrate => migrate::run(&load(&sources)?).await,
             Command::Backup(command) => command.run(&load(&sources)?).await,
             Command::Restore(command) => command.run(&load(&sources)?).await,
+            Command::Copy(arguments) => copy::run(arguments, &load(&sources)?).await,
             Command::Doctor => doctor::run(&sources).await,
             Command::Health { ready } => health::run(&sources, ready).await,
             Command::Openapi => print(&crate::api::openapi_json()),

@@ -43,6 +43,9 @@ const OPS_DRAIN: Duration = Duration::from_secs(1);
 /// Time for the first request of a connection that was made just before the listener closed.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// Half a database would look like a whole one to whoever asks it.
+const UNFINISHED_COPY: &str = "the database is a copy that has not been finished and verified; run the same `convoke copy` again";
+
 /// Runs the service until it is asked to stop.
 pub(super) async fn run(loaded: Loaded, traces: traces::Options) -> Result<ExitCode, Failure> {
     let shown = ops::debug::describe(&loaded, &traces, crate::config::process_variable);
@@ -193,6 +196,11 @@ async fn start(
                 "the schema is up to date"
             );
         }
+    }
+    match store.is_unfinished_copy().await {
+        Ok(false) => {}
+        Ok(true) => return Err(UNFINISHED_COPY.to_owned()),
+        Err(failure) => return Err(format!("the database cannot be read: {}", chain(&failure))),
     }
     // Bound only now: until somebody accepts, a client is better refused than left waiting.
     let public = bind("public", config.server.listen).await?;

@@ -7,6 +7,7 @@ mod avatars;
 mod backups;
 mod changes;
 mod columns;
+mod copy;
 mod database_clock;
 mod deliveries;
 mod engine;
@@ -41,6 +42,10 @@ pub use self::{
     attachments::NewAttachment,
     backups::{BackupFile, BackupRun, BackupState},
     columns::Timestamp,
+    copy::{
+        COLUMNS_LEFT_OUT, Checksum, CopiedTable, CopyError, CopyOptions, CopyReport, CopyStep,
+        TABLES_LEFT_OUT, copy, source_schema,
+    },
     deliveries::{Delivery, QueueState, RetryPolicy},
     engine::{Engine, Session},
     error::{Error, Refusal, Transient},

@@ -64,6 +64,7 @@ pub const OPERATIONS: &[&str] = &[
     "leases.renew",
     "leases.take",
     "meta.note_zone_rules",
+    "meta.unfinished_copy",
     "meta.zone_rules",
     "notifications.insert",
     "notifications.list",

@@ -285,9 +285,17 @@ impl Aside {
         let Inner::Postgres(link) = &mut self.0 else {
             return Ok(());
         };
+        // As `copy` does it: the number of times that `seq` steps back keeps the order, and is small. Should it not be, `seq`
+        // alone still keeps that of each event.
         sqlx::query(
-            "UPDATE changes SET xid = 0 WHERE xid <> 0 AND (SELECT MAX(xid) FROM changes) >= \
-             pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
+            "WITH here AS (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin), \
+             walked AS (SELECT id, xid, seq, LAG(seq) OVER (ORDER BY xid, seq) AS before FROM changes), \
+             numbered AS (SELECT id, SUM(CASE WHEN seq < before THEN 1 ELSE 0 END) OVER (ORDER BY xid, seq)::bigint AS steps \
+             FROM walked), \
+             most AS (SELECT MAX(steps) AS steps FROM numbered) \
+             UPDATE changes SET xid = CASE WHEN most.steps < here.xmin THEN numbered.steps ELSE 0 END \
+             FROM here, numbered, most \
+             WHERE numbered.id = changes.id AND (SELECT MAX(xid) FROM changes) >= here.xmin",
         )
         .execute(link)
         .await?;
