@@ -43,6 +43,26 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
         ),
         "a minimum that is at most the maximum",
     );
+    let backup = &config.backup;
+    reader.require(
+        &["backup.every", "backup.to"],
+        backup.every.is_none() || backup.to.is_some(),
+        "backup.every is set and backup.to is not".to_owned(),
+        "a place for the backups that the service makes",
+    );
+    reader.require(
+        &["backup.verify", "backup.recipients"],
+        !backup.verify || backup.recipients.is_empty(),
+        "backup.verify is on, and the service cannot read backups that are encrypted to backup.recipients".to_owned(),
+        "one of the two; `convoke backup verify` where the key is",
+    );
+    reader.require(
+        &["backup.s3_access_key_id", "backup.s3_secret_access_key"],
+        backup.s3_access_key_id.given().is_some() == backup.s3_secret_access_key.given().is_some(),
+        "one of backup.s3_access_key_id and backup.s3_secret_access_key is set without the other"
+            .to_owned(),
+        "both or neither",
+    );
     reader.require(
         &["cache.ttl", "cache.heard_ttl"],
         config.cache.heard_ttl.is_zero() || config.cache.ttl <= config.cache.heard_ttl,

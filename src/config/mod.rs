@@ -13,6 +13,7 @@ mod key_file;
 mod media_range;
 mod net;
 mod reader;
+mod recipient;
 mod redis_url;
 mod reference;
 mod secret;
@@ -30,11 +31,12 @@ pub use fault::{Fault, Faults, Source};
 pub use media_range::MediaRange;
 pub use net::CorsOrigin;
 pub use reader::Effective;
+pub use recipient::Recipient;
 pub use redis_url::{KeyPrefix, RedisUrl};
 pub use secret::Secret;
 pub use settings::{
-    Attachments, Auth, Avatars, Cache, Database, Limits, Log, Outbox, RateLimit, Redis, Server,
-    Shutdown, Sqlite, Storage,
+    Attachments, Auth, Avatars, Backup, Cache, Database, Limits, Log, Outbox, RateLimit, Redis,
+    Server, Shutdown, Sqlite, Storage,
 };
 pub use sources::{SettingsFile, Sources, process_variable};
 pub use storage_url::{Region, S3Endpoint, StorageUrl};
@@ -71,6 +73,8 @@ pub struct Config {
     pub outbox: Outbox,
     /// Where files are kept.
     pub storage: Storage,
+    /// Copies of the database and of uploaded files.
+    pub backup: Backup,
     /// Files of events.
     pub attachments: Attachments,
     /// Pictures of users.
@@ -171,6 +175,7 @@ impl Config {
         let sqlite = Sqlite::read(reader);
         let outbox = Outbox::read(reader);
         let storage = Storage::read(reader);
+        let backup = Backup::read(reader);
         let attachments = Attachments::read(reader);
         let avatars = Avatars::read(reader);
         Some(Self {
@@ -186,6 +191,7 @@ impl Config {
             sqlite: sqlite?,
             outbox: outbox?,
             storage: storage?,
+            backup: backup?,
             attachments: attachments?,
             avatars: avatars?,
         })

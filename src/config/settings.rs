@@ -11,6 +11,7 @@ use super::database_url::{DatabaseUrl, in_folder};
 use super::media_range::MediaRange;
 use super::net::CorsOrigin;
 use super::reader::Reader;
+use super::recipient::Recipient;
 use super::redis_url::{KeyPrefix, RedisUrl};
 use super::secret::Secret;
 use super::setting::Default::{Absent, Found, Text};
@@ -19,7 +20,7 @@ use super::storage_url::{Region, S3Endpoint, StorageUrl};
 use super::value::{Environment, LogFilter, LogFormat, Synchronous, Value};
 
 /// Every group, in the order of the reference.
-pub(super) static GROUPS: [Group; 14] = [
+pub(super) static GROUPS: [Group; 15] = [
     Server::GROUP,
     Log::GROUP,
     Limits::GROUP,
@@ -32,6 +33,7 @@ pub(super) static GROUPS: [Group; 14] = [
     Sqlite::GROUP,
     Outbox::GROUP,
     Storage::GROUP,
+    Backup::GROUP,
     Attachments::GROUP,
     Avatars::GROUP,
 ];
@@ -302,5 +304,46 @@ group! {
         "avatars.max_size" => max_size: ByteSize = Text("1MiB"), from "1KiB" to "16MiB";
         /// Largest width and height, in pixels.
         "avatars.max_pixels" => max_pixels: u32 = Text("4096"), from "16" to "65535";
+    }
+}
+
+group! {
+    /// Copies of the database and of uploaded files.
+    Backup, "Backups" {
+        /// Where backups are put: a folder, or a bucket of S3. A relative folder lies in the folder of data, and is lost with
+        /// it.
+        "backup.to" => to: Option<StorageUrl> = Absent("none: `convoke backup` asks for `--to`");
+        /// Time between two backups that the service makes by itself; one replica makes it. Not at all without a value.
+        "backup.every" => every: Option<Duration> = Absent("none"), from "1s" to "365d";
+        /// Restore each backup that the service makes for a trial, at once. PostgreSQL's role needs `CREATEDB` for it.
+        "backup.verify" => verify: bool = Text("false");
+        /// Age at which the last good backup is too old, for backups that somebody else starts (a timer, a job of a cluster). Those
+        /// that the service makes itself are too old when two are missing.
+        "backup.expected_every" => expected_every: Option<Duration> = Absent("none"), from "1s" to "365d";
+        /// Age at which the last trial of a backup is too old.
+        "backup.verified_every" => verified_every: Option<Duration> = Absent("none"), from "1s" to "365d";
+        /// Days of which the newest backup is kept, after each that was made. Every backup is kept where this and the next two
+        /// are 0.
+        "backup.keep_daily" => keep_daily: u32 = Text("0"), from "0" to "10000";
+        /// Weeks of which the newest backup is kept.
+        "backup.keep_weekly" => keep_weekly: u32 = Text("0"), from "0" to "10000";
+        /// Months of which the newest backup is kept.
+        "backup.keep_monthly" => keep_monthly: u32 = Text("0"), from "0" to "10000";
+        /// Public keys of age to which backups are encrypted. Without one they are not.
+        "backup.recipients" => recipients: Vec<Recipient> = Text("");
+        /// Folder for what is needed while a backup is made or restored, with room for the database.
+        "backup.scratch_dir" => scratch_dir: PathBuf =
+            Found("`{data_dir}/backup-scratch`", |surroundings| format!("{}/backup-scratch", surroundings.data_dir));
+        /// Folder of `pg_dump` and `pg_restore`, of the server's version or newer.
+        "backup.postgres_bin" => postgres_bin: Option<PathBuf> = Absent("none: they are looked for in `PATH`");
+        /// Where the S3 server of backups answers, if it is another than that of uploaded files.
+        "backup.s3_endpoint" => s3_endpoint: Option<S3Endpoint> = Absent("none: `storage.s3_endpoint`");
+        /// Region of the bucket of backups: another one than that of the service survives the loss of a region.
+        "backup.s3_region" => s3_region: Option<Region> = Absent("none: `storage.s3_region`");
+        /// Name of the key that signs requests for backups.
+        "backup.s3_access_key_id" => s3_access_key_id: Secret = Absent("none: `storage.s3_access_key_id`");
+        /// The key that signs requests for backups.
+        "backup.s3_secret_access_key" => s3_secret_access_key: Secret =
+            Absent("none: `storage.s3_secret_access_key`");
     }
 }

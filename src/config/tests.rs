@@ -122,6 +122,7 @@ fn settings_that_contradict_each_other_are_refused() {
         ("CONVOKE_REFRESH_TOKEN_TTL", "5m", "is not shorter"),
         ("CONVOKE_DATABASE_MIN_CONNECTIONS", "11", "is larger than"),
         ("CONVOKE_OUTBOX_BACKOFF_MAX", "100ms", "is longer than"),
+        ("CONVOKE_BACKUP_EVERY", "1h", "backup.to is not"),
     ] {
         let found = faults(&[(name, value)], "");
         assert_eq!(found.len(), 1, "{found:?}");

@@ -30,6 +30,7 @@ mod participants;
 mod retry;
 mod seating;
 mod sessions;
+mod snapshot;
 mod users;
 mod writer;
 mod zones;
@@ -57,12 +58,13 @@ pub use self::{
     invalidation::{Heard, Horizon, KeyGrant, Standing},
     leases::LeaseEnd,
     listening::{Beginning, Listener, Word},
-    migrate::SchemaVersion,
+    migrate::{SchemaVersion, newest_schema},
     notifications::Notification,
     open::{Settings, chain},
     operations::OPERATIONS,
     participants::{Invitation, Invitee},
     sessions::Refreshed,
+    snapshot::{Aside, FileRow, Shared},
     users::{Credentials, NewUser},
 };
 use self::{gate::Gate, retry::Retry, writer::Writer};

@@ -16,6 +16,7 @@ pub const OPERATIONS: &[&str] = &[
     "attachments.list",
     "attachments.of_event",
     "attachments.of_user",
+    "backups.damaged",
     "backups.insert",
     "backups.state",
     "backups.verified",

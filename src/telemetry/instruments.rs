@@ -1,5 +1,6 @@
 //! Every metric of the service, declared once: name, kind, unit, help, labels and bucket bounds.
 
+pub mod backups;
 pub mod cache;
 pub mod database;
 pub mod error_types;
@@ -191,6 +192,14 @@ pub static INSTRUMENTS: &[Instrument] = &[
     counter("users_registered_total", &[], "Users registered."),
     counter("api_keys_created_total", &[], "API keys created."),
     counter("notifications_created_total", &["kind"], "Notifications written to the outbox."),
+    // Backups, whoever made them: read from the database.
+    gauge("backup_last_success_timestamp_seconds", "seconds", &[], "When the last good backup was begun, since the Unix epoch; 0 when there is none."),
+    gauge("backup_duration_seconds", "seconds", &[], "Time the last good backup took."),
+    gauge("backup_size_bytes", "bytes", &[], "Size of the last good backup."),
+    counter("backup_failures_total", &[], "Backups that failed, by whichever process they were tried."),
+    gauge("backup_last_verified_timestamp_seconds", "seconds", &[], "When a backup was last restored for a trial and found whole, since the Unix epoch; 0 for never."),
+    counter("backup_verification_failures_total", &[], "Backups that were found damaged when they were restored for a trial."),
+    gauge("backup_expected_interval_seconds", "seconds", &["task"], "Time within which a backup is to be made, or one is to be restored for a trial (backup or trial); 0 when none is asked for."),
     // The program and what it stands on.
     gauge("readiness_check_status", "", &["check"], "1 when the check passed at its last run, 0 when it failed; run every 5 s and by each probe of /readyz."),
     gauge("system_filesystem_available_bytes", "bytes", &["volume"], "Room left for the service's user on the file system of a folder (data)."),

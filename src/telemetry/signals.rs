@@ -166,6 +166,12 @@ pub static SPANS: &[Span] = &[
         ],
     },
     Span {
+        name: "job {job.name}",
+        kind: "internal",
+        help: "A job of the schedule, which one replica runs: a trace of its own.",
+        attributes: &[text("job.name", "The job, such as `backup`.")],
+    },
+    Span {
         name: "process {messaging.destination.name}",
         kind: "consumer",
         help: "An attempt at a delivery: a trace of its own, linked to the request that caused it.",

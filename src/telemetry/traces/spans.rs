@@ -204,6 +204,29 @@ pub fn failed(error_type: &'static str) {
     span.record("otel.status_code", "ERROR");
 }
 
+/// The span of a job that the schedule starts: the root of a trace of its own, or a disabled one when it is not sampled.
+///
+/// `otel.status_code` can be recorded on it later.
+pub fn job_span(name: &'static str) -> Span {
+    let (trace_id, span_id) = random_ids();
+    if !policy().sampling.decide(None, trace_id) {
+        return Span::none();
+    }
+    with_ids(trace_id, span_id, || {
+        let span = info_span!(
+            target: TARGET,
+            parent: None,
+            "job",
+            otel.name = format!("job {name}"),
+            "job.name" = name,
+            otel.status_code = Empty,
+        );
+        // Asking for the context starts the span, which fixes its ids here and now.
+        let _ = span.context();
+        span
+    })
+}
+
 /// A consumer span for a delivery, linked to the request that caused it.
 ///
 /// It is the root of a trace of its own and is built when, and only when, that request was sampled.

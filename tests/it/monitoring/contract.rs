@@ -12,8 +12,11 @@ use crate::support::service::Service;
 
 /// Operations that the workload does not reach, and what they need.
 const UNREACHED: &[(&str, &str)] = &[
+    (
+        "backups.damaged",
+        "a backup that was changed after it was made",
+    ),
     ("backups.insert", "a backup"),
-    ("backups.state", "the gauges of backups"),
     ("backups.verified", "a backup restored for a trial"),
     (
         "changes.after",
