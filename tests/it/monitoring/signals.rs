@@ -90,7 +90,13 @@ fn name(pattern: &str, span: &CollectedSpan) -> String {
 
 fn declared(span: &CollectedSpan) -> &'static Span {
     let kind = kind(span);
-    let found = SPANS.iter().find(|one| one.kind == kind);
+    // Of two kinds of client spans, the one whose first attribute it has.
+    let has = |one: &Span| {
+        one.attributes
+            .first()
+            .is_some_and(|first| span.attribute(first.name).is_some())
+    };
+    let found = SPANS.iter().find(|one| one.kind == kind && has(one));
     found.unwrap_or_else(|| panic!("not declared: {span:?}"))
 }
 
