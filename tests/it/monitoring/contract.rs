@@ -12,6 +12,7 @@ use crate::support::service::Service;
 
 /// Operations that the workload does not reach, and what they need.
 const UNREACHED: &[(&str, &str)] = &[
+    ("attachments.forget", "a deleted event with files"),
     (
         "backups.damaged",
         "a backup that was changed after it was made",
@@ -23,6 +24,10 @@ const UNREACHED: &[(&str, &str)] = &[
         "a reader of the whole log; deliveries are made without one",
     ),
     ("database.clock", "`convoke doctor` asks it"),
+    (
+        "deleted_files.delete",
+        "a file that was removed a grace ago",
+    ),
     (
         "deliveries.bury",
         "a delivery that the database refuses to the last attempt",
@@ -39,6 +44,8 @@ const UNREACHED: &[(&str, &str)] = &[
         "events.move",
         "other rules of time zones than at the last start",
     ),
+    ("files.list", "a backup, or a move of files"),
+    ("files.unknown", "a file older than the grace"),
     (
         "idempotency_keys.release",
         "a request with a key that fails for want of the database",
@@ -47,9 +54,7 @@ const UNREACHED: &[(&str, &str)] = &[
         "idempotency_keys.take_over",
         "a request with a key whose process died",
     ),
-    ("leases.give_back", "a scheduled job"),
     ("leases.renew", "a scheduled job that takes its time"),
-    ("leases.take", "a scheduled job"),
     (
         "token_families.revoke_user",
         "`convoke user disable` ends all logins of an account",
