@@ -129,7 +129,7 @@ impl Cli {
         match self.command.unwrap_or(Command::Serve) {
             Command::Serve => {
                 let (loaded, traces) = settings(&sources)?;
-                serve::run(loaded, traces).await
+                Box::pin(serve::run(loaded, traces)).await
             }
             Command::Migrate => migrate::run(&load(&sources)?).await,
             Command::Doctor => doctor::run(&sources).await,

@@ -9,6 +9,7 @@ use super::{
     columns::Timestamp,
     engine::{Session, Sql, reading, statement},
     error::Error,
+    replica::listing,
 };
 use crate::{
     domain::{
@@ -161,7 +162,7 @@ impl Store {
             transaction: -1,
             sequence: -1,
         });
-        let rows = reading!(self, |session| {
+        let rows = listing!(self, |session| {
             statement!(session, "changes.of_event", SQL, |sql, link| {
                 query_as::<_, ChangeRow>(sql)
                     .bind(event_id)

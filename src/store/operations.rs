@@ -81,6 +81,9 @@ pub const OPERATIONS: &[&str] = &[
     "users.lock",
     "users.lock_id",
     "users.update",
+    "wal.cluster",
+    "wal.position",
+    "wal.replayed",
 ];
 
 #[cfg(test)]

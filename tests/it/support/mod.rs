@@ -11,6 +11,7 @@ pub(crate) mod log;
 pub(crate) mod nginx;
 pub(crate) mod openmetrics;
 pub(crate) mod otlp;
+pub(crate) mod pgbouncer;
 pub(crate) mod polling;
 pub(crate) mod postgres;
 pub(crate) mod prometheus;
