@@ -8,6 +8,7 @@ mod event_wire;
 mod events;
 mod extract;
 mod history;
+mod keyring;
 mod layers;
 mod listing;
 mod notifications;
@@ -119,6 +120,7 @@ impl Api {
     ) -> Result<Self, HashError> {
         let tokens = Tokens::new(
             &config.server.secret_key,
+            &config.server.secret_key_previous,
             store.clock().clone(),
             config.auth.access_token_ttl,
         );
@@ -175,6 +177,7 @@ fn prime() {
     protection::prime_rate_limits(rate_limit::POLICIES, rate_limit::OUTCOMES);
     protection::prime_caches(principal::CACHES);
     protection::prime_requests(auth::METHODS, auth::OUTCOMES);
+    protection::prime_secret_keys();
 }
 
 /// The whole public surface.

@@ -146,9 +146,10 @@ impl Principals {
     }
 
     async fn by_access_token(&self, token: &str) -> Result<Option<Principal>, Arc<store::Error>> {
-        let Some(user_id) = self.tokens.verify(token) else {
+        let Some((used, user_id)) = self.tokens.verify(token) else {
             return Ok(None);
         };
+        protection::secret_key_used("access_token", used.as_str());
         let role = self.standing(user_id).await?;
         Ok(role.map(|role| Principal::User {
             actor: Actor { user_id, role },

@@ -1,6 +1,7 @@
 //! `convoke serve`: the composition root. Each part is given what it needs, in the order in which it is needed.
 
 mod readiness;
+mod supervisor;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -120,6 +121,7 @@ async fn serve(
             .run_until_cancelled(background::disk::observe_always(folder))
             .await;
     });
+    let supervisor = supervisor::attend(&lifecycle, &ops_closing);
     let ops = bind("ops", config.server.ops_listen).await?;
     let in_flight = InFlight::default();
     let debug = DebugState::new(lifecycle.clone(), in_flight.clone(), shown);
@@ -144,6 +146,9 @@ async fn serve(
         tracing::info!(step = "stopped_while_starting", "shutdown");
         return Ok(());
     };
+    if let Some(supervisor) = supervisor {
+        supervisor.ready(public.address);
+    }
     if config.server.env == Environment::Development {
         where_to_look(public.address, ops.address);
     }

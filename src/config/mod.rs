@@ -35,6 +35,8 @@ pub use sources::{SettingsFile, Sources, process_variable};
 pub use storage_url::{Region, S3Endpoint, StorageUrl};
 pub use value::{Environment, LogFilter, LogFormat, Synchronous};
 
+use std::net::SocketAddr;
+
 use reader::Reader;
 
 /// Every setting, checked. Printing it shows no secret.
@@ -105,6 +107,7 @@ impl Config {
         let config = Self::read(&mut reader).map(|mut config| {
             check::contradictions(&config, &mut reader);
             warnings.extend(check::doubts(&config));
+            check::previous_secrets(&config, &mut reader, &mut warnings);
             check::secret(&mut config, &mut reader, &mut warnings);
             config
         });
@@ -117,6 +120,29 @@ impl Config {
             _ => Err(Faults {
                 faults: reader.into_faults(),
                 warnings,
+            }),
+        }
+    }
+
+    /// Where the ops listener is, whatever is wrong with the other settings; no key is made.
+    ///
+    /// # Errors
+    /// When that address is not known: its own faults, and those of the file.
+    pub fn ops_listen(sources: &Sources) -> Result<SocketAddr, Faults> {
+        let mut faults = Vec::new();
+        let file = sources.read_file(&mut faults);
+        let mut reader = Reader::new(
+            &sources.environment,
+            file,
+            sources.terminal,
+            sources.cpus,
+            faults,
+        );
+        match Server::read(&mut reader) {
+            Some(server) if !reader.is_faulty("ops_listen") => Ok(server.ops_listen),
+            _ => Err(Faults {
+                faults: reader.into_faults(),
+                warnings: Vec::new(),
             }),
         }
     }

@@ -18,6 +18,9 @@ Convoke starts without any setting. Each one is looked up in three places, and t
 2. the file `convoke.toml` in the working directory, or the one that `CONVOKE_CONFIG` names (which must exist);
 3. the environment variable.
 
+A secret, and an address that can hold a password, can be in a file instead: the variable's name with `_FILE` at its end
+(`CONVOKE_SECRET_KEY_FILE=/run/secrets/convoke`) names it. Blanks around the value are dropped, and of a list each line is one.
+
 An empty variable counts as not set, except for a list, where it is the empty list. A key of a table can be
 written in the file as `rate_limit.reads`, under `[rate_limit]`, or as `rate_limit_reads`.
 

@@ -43,10 +43,13 @@ group! {
         "ops_listen" => ops_listen: SocketAddr = Text("127.0.0.1:9464");
         /// Folder of the SQLite database and of the secret key that development makes.
         "data_dir" => data_dir: PathBuf = Text("data");
-        /// Key that signs access tokens and cursors: at least 32 random bytes as hex, base64 or text, the
-        /// same on every replica. Make one with `openssl rand -base64 32`.
+        /// Key that signs access tokens and seals the answers kept for an `Idempotency-Key`: at least 32 random
+        /// bytes as hex, base64 or text, the same on every replica. Make one with `openssl rand -base64 32`.
         "secret_key" => secret_key: Secret =
             Absent("none in production; in development made and kept in `{data_dir}/secret_key`");
+        /// Keys that are accepted beside it and sign nothing: the one before, or the next before it signs. With it the
+        /// key is changed without a failed request (docs/security.md). None may hold a comma.
+        "secret_key_previous" => secret_key_previous: Vec<Secret> = Text("");
         /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
         "trusted_proxies" => trusted_proxies: Vec<IpNet> = Text("");
         /// Web origins that may call the API from a browser. `*` is refused, because calls carry credentials.

@@ -171,6 +171,7 @@ pub static INSTRUMENTS: &[Instrument] = &[
     counter("cache_requests_total", &["cache", "outcome"], "Cache look-ups, by outcome (hit or miss)."),
     gauge("cache_entries", "", &["cache"], "Entries in a cache."),
     counter("auth_attempts_total", &["method", "outcome"], "Attempts to authenticate."),
+    counter("secret_key_uses_total", &["purpose", "key"], "Access tokens verified and kept answers opened, by the key that was good: the current one, or one of secret_key_previous."),
     counter("idempotency_requests_total", &["outcome"], "Requests with an idempotency key, by what was found under it."),
     // What the product does.
     counter("events_written_total", &["operation"], "Events created, updated, cancelled and deleted."),

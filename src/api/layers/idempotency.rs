@@ -251,21 +251,21 @@ async fn run_once(
     {
         Ok(()) => guard.ticket = None,
         // The answer is right all the same; only a repeat would be worked out again.
-        Err(failure) => tracing::warn!(
-            error = store::chain(&failure),
-            "an answer could not be kept"
-        ),
+        Err(failure) => {
+            let error = store::chain(&failure);
+            tracing::warn!(error, "an answer could not be kept");
+        }
     }
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
 fn replay(api: &Api, answer: &[u8]) -> Result<Response, Problem> {
-    let reply = api
-        .tokens
-        .unseal(answer)
-        .and_then(|bytes| Reply::from_bytes(&bytes));
+    let reply = api.tokens.unseal(answer).and_then(|(used, bytes)| {
+        protection::secret_key_used("kept_answer", used.as_str());
+        Reply::from_bytes(&bytes)
+    });
     let Some(reply) = reply else {
-        // The secret was changed since.
+        // The secret was changed since, and the one before is not accepted any more.
         return Err(Problem::new(
             &types::IDEMPOTENCY_KEY_REUSED,
             "The kept answer can no longer be read; use a new key.",

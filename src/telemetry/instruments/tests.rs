@@ -61,6 +61,7 @@ fn prime_all() -> requests::Requests {
     outbox::prime(&["email"], &["delivered"]);
     protection::prime_rate_limits(&["write"], &["allowed"]);
     protection::prime_caches(&["sessions"]);
+    protection::prime_secret_keys();
     protection::prime_requests(&["password"], &["ok"]);
     storage::prime("file", ["get"], ["timeout"]);
     product::prime(&["accepted"], &["confirmed"], &["event_changed"]);

@@ -82,6 +82,7 @@ pub static LINES: &[Line] = &[
     Line { message: "request", level: "INFO", target: "convoke::request", fields: &["method", "route", "status", "outcome", "duration_ms", "database_ms", "database_queries", "request_bytes", "response_bytes?", "principal", "rate_limit?", "error_code?"], needs: "" },
     Line { message: "starting", level: "INFO", target: "convoke::cli::serve", fields: &["version", "revision", "environment"], needs: "" },
     Line { message: "the schema is up to date", level: "INFO", target: "convoke::cli::serve", fields: &["from", "to", "seconds"], needs: "" },
+    Line { message: "the supervisor could not be told", level: "WARN", target: "convoke::cli::serve::supervisor", fields: &["error"], needs: "a NOTIFY_SOCKET at which nobody reads" },
     Line { message: "listening", level: "INFO", target: "convoke::cli::serve", fields: &["listener", "address"], needs: "" },
     Line { message: "API      {}", level: "INFO", target: "convoke::cli::serve", fields: &[], needs: "" },
     Line { message: "Docs     {}", level: "INFO", target: "convoke::cli::serve", fields: &[], needs: "" },

@@ -325,6 +325,12 @@ impl Service {
         self.restart().await;
     }
 
+    /// Changes a setting for the next start.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     fn stop_if_running(&mut self) {
         if self.child.try_wait().expect("own child").is_none() {
             self.terminate();
