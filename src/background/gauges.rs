@@ -78,7 +78,7 @@ fn tell_replica(last: &ReplicaSeen, seen: &ReplicaSeen) {
     }
 }
 
-/// Sets the gauges of every channel; leaves them as they are when the database does not answer.
+/// Sets the gauges of every channel; to no number while the database does not answer.
 pub async fn observe_outbox(store: &Store) {
     for channel in CHANNELS {
         match store.queue_state(channel).await {
@@ -87,7 +87,8 @@ pub async fn observe_outbox(store: &Store) {
             }
             // The dispatcher tells of an outage, once.
             Err(failure) => {
-                tracing::debug!(channel, error = %chain(&failure), "the outbox's gauges keep their values");
+                instruments::outbox::backlog_unknown(channel);
+                tracing::debug!(channel, error = %chain(&failure), "what the outbox holds is not known");
             }
         }
     }

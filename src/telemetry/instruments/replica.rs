@@ -28,6 +28,10 @@ pub fn prime(configured: bool, targets: &[&'static str], reasons: &[&'static str
 /// Tells whether lists may go to the replica.
 pub fn up(up: bool) {
     UP.with([], |one| one.set(f64::from(u8::from(up))));
+    if !up {
+        // How late a replica is that does not answer, nobody knows.
+        LAG.with([], |one| one.set(f64::NAN));
+    }
 }
 
 /// Sets how late the replica is.

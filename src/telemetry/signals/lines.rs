@@ -122,7 +122,7 @@ pub static LINES: &[Line] = &[
     Line { message: "a delivery failed and will be tried again", level: "WARN", target: "convoke::background::dispatcher::attempt", fields: &["delivery_id", "change_id", "error"], needs: "a delivery that the database refuses" },
     Line { message: "a delivery was given up", level: "ERROR", target: "convoke::background::dispatcher::attempt", fields: &["delivery_id", "change_id", "attempts", "error"], needs: "a delivery that the database refuses to the last attempt" },
     Line { message: "a delivery failed, and so did noting it", level: "ERROR", target: "convoke::background::dispatcher::attempt", fields: &["delivery_id", "change_id", "error", "also"], needs: "two faults at once" },
-    Line { message: "the outbox's gauges keep their values", level: "DEBUG", target: "convoke::background::gauges", fields: &["channel", "error"], needs: "a database that does not answer" },
+    Line { message: "what the outbox holds is not known", level: "DEBUG", target: "convoke::background::gauges", fields: &["channel", "error"], needs: "a database that does not answer" },
     Line { message: "the read replica cannot be used; lists go to the primary", level: "WARN", target: "convoke::background::gauges", fields: &["error"], needs: "a read replica that is down or promoted" },
     Line { message: "lists are read from the replica", level: "INFO", target: "convoke::background::gauges", fields: &[], needs: "a read replica" },
     Line { message: "the data folder's file system cannot be looked at", level: "WARN", target: "convoke::background::disk", fields: &["error"], needs: "a fault of the file system" },

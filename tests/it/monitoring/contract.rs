@@ -12,6 +12,9 @@ use crate::support::service::Service;
 
 /// Operations that the workload does not reach, and what they need.
 const UNREACHED: &[(&str, &str)] = &[
+    ("wal.cluster", "needs a read replica"),
+    ("wal.position", "needs a read replica"),
+    ("wal.replayed", "needs a read replica"),
     ("backups.insert", "a backup"),
     ("backups.state", "the gauges of backups"),
     ("backups.verified", "a backup restored for a trial"),
