@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs fuzz mutate-rules load observe previews copy-bench
+.PHONY: help run test lint fmt docs fuzz mutate-rules load observe previews copy-bench upgrade-drill
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -42,6 +42,10 @@ observe: ## Convoke, Prometheus with the rules, Alertmanager and a load on this 
 	tests/install.sh
 	cargo build --locked
 	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/debug/convoke $(KIT) observe
+
+upgrade-drill: ## Roll two replicas from the previous release to this one under load (FROM=ref)
+	tests/install.sh
+	$(KIT) upgrade_drill $(if $(FROM),--from $(FROM))
 
 previews: ## Draw each dashboard and the console after a real load, into docs/previews/
 	tests/install.sh

@@ -17,6 +17,9 @@ const UNREACHED: &[(&str, &str)] = &[
         "backups.damaged",
         "a backup that was changed after it was made",
     ),
+    ("wal.cluster", "needs a read replica"),
+    ("wal.position", "needs a read replica"),
+    ("wal.replayed", "needs a read replica"),
     ("backups.insert", "a backup"),
     ("backups.verified", "a backup restored for a trial"),
     (
