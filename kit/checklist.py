@@ -1,5 +1,5 @@
-"""Runs docs/deployment-checklist.md from top to bottom against a service started here as in production: a PostgreSQL of its
-own with a role that may do little, the settings in a file, systemd's notifications, nginx with TLS before it.
+"""Runs docs/deployment-checklist.md from top to bottom against a service started here as in production: a PostgreSQL of
+its own with a role that may do little, the settings in a file, systemd's notifications, nginx with TLS before it.
 
     python -m kit checklist [--quick]
 
@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -39,9 +38,9 @@ HEAD = """\
 
 <!-- Generated from kit/checklist.yaml: change it there, then `make docs`. -->
 
-Each line is a command and what it must print: one whole line of its output matches the expression, or there is none. It is for one
-machine with systemd, PostgreSQL and nginx; the last section is about the others. Run them from top to bottom in a checkout of the
-version that you install, as root, in one shell of bash:
+Each line is a command and what it must print: one whole line of its output matches the expression, or there is none. It
+is for one machine with systemd, PostgreSQL and nginx; the last section is about the others. Run them from top to bottom in
+a checkout of the version that you install, as root, in one shell of bash:
 
 ```sh
 HOST=convoke.example.org                       # your name
@@ -52,9 +51,9 @@ set -a; . "$ENV_FILE"; set +a                  # again whenever a line changes t
 API=http://127.0.0.1:8080/api/v1 OPS=http://127.0.0.1:9464
 ```
 
-`make checklist` runs it against a service started for it, with a PostgreSQL, an nginx and a certificate of its own, and says which
-lines it could not run there and why. In the place of systemd it starts the binary with the same settings and waits for the same
-notification. CI runs it on each change (`python -m kit checklist --quick`).
+`make checklist` runs it against a service started for it, with a PostgreSQL, an nginx and a certificate of its own, and
+says which lines it could not run there and why. In the place of systemd it starts the binary with the same settings and
+waits for the same notification. CI runs it on each change (`python -m kit checklist --quick`).
 """
 
 
