@@ -39,8 +39,8 @@ HEAD = """\
 <!-- Generated from kit/checklist.yaml: change it there, then `make docs`. -->
 
 Each line is a command and what it must print: one whole line of its output matches the expression, or there is none. It
-is for one machine with systemd, PostgreSQL and nginx; the last section is about the others. Run them from top to bottom in
-a checkout of the version that you install, as root, in one shell of bash:
+is for one machine with systemd, PostgreSQL and nginx; the last section is about the others. Run them from top to bottom
+in a checkout of the version that you install, as root, in one shell of bash:
 
 ```sh
 HOST=convoke.example.org                       # your name

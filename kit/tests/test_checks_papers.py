@@ -15,7 +15,7 @@ class Papers(unittest.TestCase):
         cases = {
             "there is no test nobody_wrote_this_test": "| x | `nobody_wrote_this_test` |",
             "no test is called no_such": "`cargo test --test it no_such`",
-            "no test is called nowhere": "`cargo test --test it api::nowhere`",
+            "no test is called api::nowhere": "`cargo test --test it api::nowhere`",
             "is 15m, not 20m": "`CONVOKE_ACCESS_TOKEN_TTL` (20m)",
             "has no setting CONVOKE_NOTHING": "`CONVOKE_NOTHING` (1)",
             "has no setting CONVOKE_OTHER": "set `CONVOKE_OTHER=1`",
