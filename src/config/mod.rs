@@ -25,7 +25,7 @@ mod value;
 pub use amount::{ByteSize, Rate};
 pub use database_url::{DatabaseUrl, Engine};
 pub use fault::{Fault, Faults, Source};
-pub use net::CorsOrigin;
+pub use net::{CorsOrigin, HostName};
 pub use reader::Effective;
 pub use secret::Secret;
 pub use settings::{

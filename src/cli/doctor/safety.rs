@@ -168,7 +168,8 @@ mod tests {
     fn doubts(pairs: &[(&str, &str)]) -> String {
         let found = found(pairs);
         let doubtful = found.iter().filter(|one| one.verdict != Verdict::Fine);
-        doubtful.map(|one| format!("{one}\n")).collect()
+        let lines: Vec<String> = doubtful.map(ToString::to_string).collect();
+        lines.join("\n")
     }
 
     #[test]

@@ -51,7 +51,8 @@ fn setting<'a>(service: &'a Service, name: &str) -> &'a str {
 }
 
 fn holds(all: &[u8], text: &str) -> bool {
-    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex: Vec<String> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex.concat();
     [text, &hex]
         .iter()
         .any(|one| all.windows(one.len()).any(|part| part == one.as_bytes()))
