@@ -1,12 +1,15 @@
 //! The HTTP surface: the state handlers share, the route table, and the order of the layers.
 
 mod api_keys;
+mod attachments;
 mod auth;
+mod avatars;
 mod conditional;
 mod docs;
 mod event_wire;
 mod events;
 mod extract;
+mod files;
 mod history;
 mod keyring;
 mod layers;
@@ -43,6 +46,7 @@ use tower_http::{
 
 pub use self::openapi::openapi_json;
 use self::{
+    files::Files,
     layers::{client, guard, headers, idempotency, observe, rate_limit},
     passwords::{HashError, Passwords},
     principal::{Authentication, Principals},
@@ -54,6 +58,7 @@ use self::{
 use crate::{
     config::{Config, CorsOrigin},
     lifecycle::Lifecycle,
+    storage::Storage,
     store::Store,
     telemetry::{
         in_flight::InFlight,
@@ -83,6 +88,7 @@ impl std::fmt::Debug for Api {
 /// See [`Api`].
 pub struct Shared {
     store: Store,
+    files: Files,
     lifecycle: Lifecycle,
     tokens: Tokens,
     passwords: Passwords,
@@ -115,6 +121,7 @@ impl Api {
     pub fn new(
         config: &Config,
         store: Store,
+        storage: Storage,
         lifecycle: &Lifecycle,
         in_flight: InFlight,
     ) -> Result<Self, HashError> {
@@ -145,6 +152,7 @@ impl Api {
             cors_origins: config.server.cors_origins.clone(),
             hsts: config.server.hsts,
             refresh_ttl: config.auth.refresh_token_ttl,
+            files: Files::new(config, storage),
             store,
             tokens,
             limits,

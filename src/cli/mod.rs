@@ -1,5 +1,6 @@
 //! The way in: the command line and what each command needs of the rest.
 
+mod copy;
 mod doctor;
 mod health;
 mod input;
@@ -43,6 +44,8 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date.
     Migrate,
+    /// Copy the whole database into another one, on the same engine or the other.
+    Copy(copy::Arguments),
     /// Check settings, database, clock, disk and network, and say what to do.
     Doctor,
     /// Ask the service that runs with these settings whether it lives; ends with 1 when it does not answer.
@@ -144,6 +147,7 @@ impl Cli {
                 serve::run(loaded, traces).await
             }
             Command::Migrate => migrate::run(&load(&sources)?).await,
+            Command::Copy(arguments) => copy::run(arguments, &load(&sources)?).await,
             Command::Doctor => doctor::run(&sources).await,
             Command::Health { ready } => health::run(&sources, ready).await,
             Command::Openapi => print(&crate::api::openapi_json()),

@@ -10,6 +10,7 @@ mod database_url;
 mod fault;
 mod file;
 mod key_file;
+mod media_range;
 mod net;
 mod reader;
 mod reference;
@@ -25,11 +26,13 @@ mod value;
 pub use amount::{ByteSize, Rate};
 pub use database_url::{DatabaseUrl, Engine};
 pub use fault::{Fault, Faults, Source};
+pub use media_range::MediaRange;
 pub use net::{CorsOrigin, HostName};
 pub use reader::Effective;
 pub use secret::Secret;
 pub use settings::{
-    Auth, Cache, Database, Limits, Log, Outbox, RateLimit, Server, Shutdown, Sqlite, Storage,
+    Attachments, Auth, Avatars, Cache, Database, Limits, Log, Outbox, RateLimit, Server, Shutdown,
+    Sqlite, Storage,
 };
 pub use sources::{SettingsFile, Sources, process_variable};
 pub use storage_url::{Region, S3Endpoint, StorageUrl};
@@ -64,6 +67,10 @@ pub struct Config {
     pub outbox: Outbox,
     /// Where files are kept.
     pub storage: Storage,
+    /// Files of events.
+    pub attachments: Attachments,
+    /// Pictures of users.
+    pub avatars: Avatars,
 }
 
 /// Settings that can be used, and what was noticed while reading them.
@@ -159,6 +166,8 @@ impl Config {
         let sqlite = Sqlite::read(reader);
         let outbox = Outbox::read(reader);
         let storage = Storage::read(reader);
+        let attachments = Attachments::read(reader);
+        let avatars = Avatars::read(reader);
         Some(Self {
             server: server?,
             log: log?,
@@ -171,6 +180,8 @@ impl Config {
             sqlite: sqlite?,
             outbox: outbox?,
             storage: storage?,
+            attachments: attachments?,
+            avatars: avatars?,
         })
     }
 

@@ -98,7 +98,14 @@ pub(super) fn sample() -> String {
 
 fn sample_line(setting: &Setting, key: &str) -> String {
     match setting.default {
-        Default::Text(_) if setting.list => format!("{key} = []\n"),
+        Default::Text(text) if setting.list => {
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            let items: Vec<String> = items.map(|item| format!("\"{item}\"")).collect();
+            format!("{key} = [{}]\n", items.join(", "))
+        }
         Default::Text(text) if setting.bare => format!("{key} = {text}\n"),
         Default::Text(text) => format!("{key} = \"{text}\"\n"),
         Default::Absent(shown) | Default::Found(shown, _) => {

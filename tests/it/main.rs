@@ -12,6 +12,7 @@ mod support;
 mod api;
 mod background;
 mod config;
+mod files;
 mod monitoring;
 mod ops;
 mod store;

@@ -63,6 +63,7 @@ fn prime_all() -> requests::Requests {
     protection::prime_caches(&["sessions"]);
     protection::prime_secret_keys();
     protection::prime_requests(&["password"], &["ok"]);
+    files::prime(&["avatar"], &["stored"], &["whole"]);
     storage::prime("file", ["get"], ["timeout"]);
     product::prime(&["accepted"], &["confirmed"], &["event_changed"]);
     requests::Requests::new([requests::Route {

@@ -74,6 +74,9 @@ pub static FIELDS: &[Field] = &[
     integer("idempotency_keys", "Idempotency keys forgotten."),
     integer("refresh_tokens", "Refresh tokens forgotten."),
     integer("dropped", "Spans lost."),
+    integer("deleted", "Files deleted that were removed, or whose event was."),
+    integer("unknown", "Files deleted that the database knew nothing of."),
+    integer("unfinished", "Uploads deleted that were cut off."),
 ];
 
 /// Every line that the program writes itself. Libraries add theirs at the levels that the filter lets through.
@@ -132,4 +135,9 @@ pub static LINES: &[Line] = &[
     Line { message: "spans cannot be exported", level: "WARN", target: "convoke::telemetry::traces::span_export", fields: &["error"], needs: "a collector that does not answer" },
     Line { message: "spans are exported again", level: "INFO", target: "convoke::telemetry::traces::span_export", fields: &[], needs: "a collector that answers again" },
     Line { message: "the last spans were not exported", level: "WARN", target: "convoke::telemetry::traces", fields: &["error", "dropped"], needs: "a collector that does not answer at the end" },
+    Line { message: "the store of files failed", level: "WARN", target: "convoke::api::files", fields: &["error"], needs: "a store of files that fails" },
+    Line { message: "a download broke off", level: "WARN", target: "convoke::api::files::content", fields: &["error"], needs: "a store of files that fails while it is read" },
+    Line { message: "a file could not be discarded yet", level: "DEBUG", target: "convoke::api::attachments", fields: &["error"], needs: "a store of files that fails after an upload" },
+    Line { message: "files that nothing refers to were deleted", level: "INFO", target: "convoke::background::collector", fields: &["deleted", "unknown", "unfinished"], needs: "files that were removed a grace ago" },
+    Line { message: "files that nothing refers to could not be collected", level: "WARN", target: "convoke::background::collector", fields: &["error"], needs: "a store of files, or a database, that fails" },
 ];

@@ -189,6 +189,11 @@ impl Service {
         self.http.clone()
     }
 
+    /// Its folder of data.
+    pub(crate) fn data_dir(&self) -> &std::path::Path {
+        self.data_dir.path()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
