@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs fuzz mutate-rules load observe previews copy-bench upgrade-drill
+.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench upgrade-drill
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -24,6 +24,11 @@ docs: ## Regenerate what is committed: references, rules, dashboards, thresholds
 	tests/install.sh
 	tests/generated.sh write
 	$(KIT) generate
+
+checklist: ## docs/deployment-checklist.md from top to bottom, against a service started here as in production
+	tests/install.sh
+	cargo build --locked
+	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/debug/convoke $(KIT) checklist
 
 fuzz: ## Schemathesis with many cases on both engines (MAX_EXAMPLES=500)
 	tests/fuzz.sh sqlite $${MAX_EXAMPLES:-500}

@@ -34,6 +34,7 @@ later "the kit's own tests" .venv/bin/python -m unittest discover -t . -s kit/te
 later "the kit's generated files" kit generate --check
 later 'rules, dashboards, runbooks' kit lint
 later 'tests of the rules' kit test_rules
+later 'the deployment checklist' kit checklist --quick
 later 'load smoke' kit load smoke
 later 'the kit against a service' kit contract
 export SEED="${SEED:-20261122}"

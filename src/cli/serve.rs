@@ -319,6 +319,12 @@ fn ops_state(
         readiness: readiness.clone().into_check(),
         version,
         debug,
+        hosts: config
+            .server
+            .ops_hosts
+            .iter()
+            .map(|name| name.as_str().to_owned())
+            .collect(),
     }
 }
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::amount::{ByteSize, Rate};
 use super::database_url::{DatabaseUrl, in_folder};
 use super::media_range::MediaRange;
-use super::net::CorsOrigin;
+use super::net::{CorsOrigin, HostName};
 use super::reader::Reader;
 use super::recipient::Recipient;
 use super::redis_url::{KeyPrefix, RedisUrl};
@@ -48,6 +48,9 @@ group! {
         "listen" => listen: SocketAddr = Text("127.0.0.1:8080");
         /// Address of the ops listener: metrics, probes, log level, console. Never make it public.
         "ops_listen" => ops_listen: SocketAddr = Text("127.0.0.1:9464");
+        /// Names at which the ops listener shows its console and what is below `/debug/`, besides IP addresses and names
+        /// without a dot: others may be a web page's own. Probes and metrics are answered at any name.
+        "ops_hosts" => ops_hosts: Vec<HostName> = Text("");
         /// Folder of the SQLite database and of the secret key that development makes.
         "data_dir" => data_dir: PathBuf = Text("data");
         /// Key that signs access tokens and seals the answers kept for an `Idempotency-Key`: at least 32 random
