@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs fuzz mutate-rules load observe previews
+.PHONY: help run test lint fmt docs fuzz mutate-rules load observe previews upload-memory
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -48,3 +48,8 @@ previews: ## Draw each dashboard and the console after a real load, into docs/pr
 	cargo build --locked
 	tests/console.sh previews
 	$(KIT) previews
+
+upload-memory: ## Send and read back 1 GiB, to a folder and to S3, and show the most memory it took
+	tests/install.sh
+	cargo build --release
+	tests/upload_memory.sh
