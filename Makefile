@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs fuzz mutate-rules load observe previews upload-memory
+.PHONY: help run test lint fmt docs fuzz mutate-rules load observe previews upload-memory copy-bench
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -51,5 +51,10 @@ previews: ## Draw each dashboard and the console after a real load, into docs/pr
 
 upload-memory: ## Send and read back 1 GiB, to a folder and to S3, and show the most memory it took
 	tests/install.sh
-	cargo build --release
+	cargo build --locked --release
 	tests/upload_memory.sh
+
+copy-bench: ## Copy 100,000 events from engine to engine and back, with a kill half-way, and compare
+	tests/install.sh
+	cargo build --locked --release
+	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) copy_bench --kill $(COPY_BENCH)

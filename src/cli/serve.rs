@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::readiness::Readiness;
 use super::shutdown::{self, Running};
-use super::{Failure, REVISION, VERSION, migrate, prepare};
+use super::{Failure, REVISION, VERSION, backup, migrate, prepare};
 use crate::api::{self, Api};
 use crate::background;
+use crate::backup::Progress;
 use crate::config::{Config, Environment, Loaded, LogFormat};
 use crate::domain::change::{CHANNELS, ChangeKind};
 use crate::domain::participant::ParticipantStatus;
@@ -41,6 +42,9 @@ const OPS_STALL: Duration = Duration::from_secs(5);
 const OPS_DRAIN: Duration = Duration::from_secs(1);
 /// Time for the first request of a connection that was made just before the listener closed.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// Half a database would look like a whole one to whoever asks it.
+const UNFINISHED_COPY: &str = "the database is a copy that has not been finished and verified; run the same `convoke copy` again";
 
 /// Runs the service until it is asked to stop.
 pub(super) async fn run(loaded: Loaded, traces: traces::Options) -> Result<ExitCode, Failure> {
@@ -193,11 +197,19 @@ async fn start(
             );
         }
     }
+    match store.is_unfinished_copy().await {
+        Ok(false) => {}
+        Ok(true) => return Err(UNFINISHED_COPY.to_owned()),
+        Err(failure) => return Err(format!("the database cannot be read: {}", chain(&failure))),
+    }
     // Bound only now: until somebody accepts, a client is better refused than left waiting.
     let public = bind("public", config.server.listen).await?;
     let storage = Storage::open(config)
         .map_err(|failure| format!("the store of files cannot be set up: {failure}"))?;
-    let options = background::Options::from_config(config);
+    let backup = backup::context(config, None, Progress::silent());
+    let options = background::Options::from_config(config, backup);
+    // Before it is ready, so that no scrape of a ready service lacks them.
+    background::backups::observe(&store).await;
     background::start(&store, &storage, options, lifecycle);
     readiness.opened(store.clone());
     let api = Api::new(config, store.clone(), storage, lifecycle, in_flight);
@@ -351,6 +363,7 @@ fn prime(config: &Config) {
         config.rate_limit.enabled,
     );
     instruments::database::prime(system, OPERATIONS.iter().copied(), reasons, [POOL]);
+    instruments::backups::prime();
     instruments::outbox::prime(CHANNELS, background::dispatcher::OUTCOMES);
     let statuses: Vec<_> = ParticipantStatus::ALL
         .iter()

@@ -33,7 +33,7 @@ text_enum! {
 }
 
 /// Where an entry stands in the log. On PostgreSQL the transaction's number comes first, because a sequence alone is not
-/// in commit order; on SQLite, which has one writer, it is always 0.
+/// in commit order; on SQLite, which has one writer, it is that of the last entry that was copied from elsewhere, else 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The writing transaction.

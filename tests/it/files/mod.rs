@@ -5,5 +5,5 @@ mod collection;
 mod downloads;
 mod memory;
 mod s3;
-mod support;
+pub(crate) mod support;
 mod uploads;
