@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench upgrade-drill
+.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench upgrade-drill upload-memory
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -57,6 +57,11 @@ previews: ## Draw each dashboard and the console after a real load, into docs/pr
 	cargo build --locked
 	tests/console.sh previews
 	$(KIT) previews
+
+upload-memory: ## Send and read back 1 GiB, to a folder and to S3, and show the most memory it took
+	tests/install.sh
+	cargo build --locked --release
+	tests/upload_memory.sh
 
 copy-bench: ## Copy 100,000 events from engine to engine and back, with a kill half-way, and compare
 	tests/install.sh
