@@ -1,5 +1,6 @@
 //! The way in: the command line and what each command needs of the rest.
 
+mod backup;
 mod copy;
 mod doctor;
 mod files;
@@ -46,6 +47,10 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date.
     Migrate,
+    /// Make a backup, check one, or list them.
+    Backup(backup::Backup),
+    /// Put a backup back.
+    Restore(backup::Restore),
     /// Copy the whole database into another one, on the same engine or the other.
     Copy(copy::Arguments),
     /// Check settings, database, clock, disk and network, and say what to do.
@@ -149,9 +154,11 @@ impl Cli {
         match self.command.unwrap_or(Command::Serve) {
             Command::Serve => {
                 let (loaded, traces) = settings(&sources)?;
-                serve::run(loaded, traces).await
+                Box::pin(serve::run(loaded, traces)).await
             }
             Command::Migrate => migrate::run(&load(&sources)?).await,
+            Command::Backup(command) => command.run(&load(&sources)?).await,
+            Command::Restore(command) => command.run(&load(&sources)?).await,
             Command::Copy(arguments) => copy::run(arguments, &load(&sources)?).await,
             Command::Doctor => doctor::run(&sources).await,
             Command::Health { ready } => health::run(&sources, ready).await,

@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::readiness::Readiness;
 use super::shutdown::{self, Running};
-use super::{Failure, REVISION, VERSION, migrate, prepare};
+use super::{Failure, REVISION, VERSION, backup, migrate, prepare};
 use crate::api::{self, Api};
 use crate::background;
+use crate::backup::Progress;
 use crate::config::{Config, Environment, Loaded, LogFormat};
 use crate::domain::change::{CHANNELS, ChangeKind};
 use crate::domain::participant::ParticipantStatus;
@@ -205,7 +206,10 @@ async fn start(
     let public = bind("public", config.server.listen).await?;
     let storage = Storage::open(config)
         .map_err(|failure| format!("the store of files cannot be set up: {failure}"))?;
-    let options = background::Options::from_config(config);
+    let backup = backup::context(config, None, Progress::silent());
+    let options = background::Options::from_config(config, backup);
+    // Before it is ready, so that no scrape of a ready service lacks them.
+    background::backups::observe(&store).await;
     background::start(&store, &storage, options, lifecycle);
     readiness.opened(store.clone());
     let api = Api::new(config, store.clone(), storage, lifecycle, in_flight);
@@ -359,6 +363,7 @@ fn prime(config: &Config) {
         config.rate_limit.enabled,
     );
     instruments::database::prime(system, OPERATIONS.iter().copied(), reasons, [POOL]);
+    instruments::backups::prime();
     instruments::outbox::prime(CHANNELS, background::dispatcher::OUTCOMES);
     let statuses: Vec<_> = ParticipantStatus::ALL
         .iter()

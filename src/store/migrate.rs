@@ -6,7 +6,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 
 use super::{
     Pools, Store,
-    engine::{Link, Sql, reading, statement},
+    engine::{Engine, Link, Sql, reading, statement},
     error::Error,
     open,
 };
@@ -23,6 +23,15 @@ pub struct SchemaVersion {
     pub applied: i64,
     /// How many of this binary's were not applied.
     pub pending: u32,
+}
+
+/// The number of the last migration that this binary brings.
+pub fn newest_schema(engine: Engine) -> i64 {
+    let ours = match engine {
+        Engine::Postgres => &POSTGRES,
+        Engine::Sqlite => &SQLITE,
+    };
+    ours.iter().map(|one| one.version).max().unwrap_or(0)
 }
 
 impl Store {

@@ -17,8 +17,11 @@ mod event_row;
 mod events;
 mod files;
 mod gate;
+mod generations;
 mod idempotency;
+mod invalidation;
 mod leases;
+mod listening;
 mod migrate;
 mod notifications;
 mod open;
@@ -27,6 +30,7 @@ mod participants;
 mod retry;
 mod seating;
 mod sessions;
+mod snapshot;
 mod users;
 mod writer;
 mod zones;
@@ -49,14 +53,18 @@ pub use self::{
     engine::{Engine, Session},
     error::{Error, Refusal, Transient},
     event_list::{EventKey, EventQuery, Sort},
+    generations::{Generations, Subject},
     idempotency::{Receipt, Reservation, Ticket},
+    invalidation::{Heard, Horizon, KeyGrant, Standing},
     leases::LeaseEnd,
-    migrate::SchemaVersion,
+    listening::{Beginning, Listener, Word},
+    migrate::{SchemaVersion, newest_schema},
     notifications::Notification,
     open::{Settings, chain},
     operations::OPERATIONS,
     participants::{Invitation, Invitee},
     sessions::Refreshed,
+    snapshot::{Aside, FileRow, Shared},
     users::{Credentials, NewUser},
 };
 use self::{gate::Gate, retry::Retry, writer::Writer};
@@ -86,6 +94,7 @@ struct Inner {
     clock: Clock,
     /// Told after each commit that may have left a delivery.
     outbox: tokio::sync::Notify,
+    generations: Arc<Generations>,
 }
 
 /// The store. Cheap to clone.
@@ -139,6 +148,7 @@ impl Store {
             settings,
             clock,
             outbox: tokio::sync::Notify::new(),
+            generations: Arc::default(),
         };
         let store = Self {
             inner: Arc::new(inner),

@@ -16,6 +16,7 @@ pub const OPERATIONS: &[&str] = &[
     "attachments.list",
     "attachments.of_event",
     "attachments.of_user",
+    "backups.damaged",
     "backups.insert",
     "backups.state",
     "backups.verified",
@@ -58,6 +59,11 @@ pub const OPERATIONS: &[&str] = &[
     "idempotency_keys.release",
     "idempotency_keys.sweep",
     "idempotency_keys.take_over",
+    "invalidations.beginning",
+    "invalidations.listen",
+    "invalidations.probe",
+    "invalidations.publish",
+    "invalidations.say",
     "leases.collected_at",
     "leases.give_back",
     "leases.renew",
@@ -97,6 +103,7 @@ pub const OPERATIONS: &[&str] = &[
     "users.lock",
     "users.lock_id",
     "users.set_avatar",
+    "users.standing",
     "users.update",
 ];
 

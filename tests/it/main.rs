@@ -11,6 +11,8 @@ mod support;
 
 mod api;
 mod background;
+mod backup;
+mod cache;
 mod config;
 mod files;
 mod monitoring;

@@ -6,5 +6,5 @@ mod downloads;
 mod memory;
 mod migration;
 mod s3;
-mod support;
+pub(crate) mod support;
 mod uploads;

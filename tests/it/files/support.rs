@@ -9,15 +9,15 @@ use crate::support::answer::Answer;
 use crate::support::client::{Client, id};
 
 /// A picture of one pixel.
-pub(super) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\xdac\xfc\xff\xff\xff\x7f\0\x09\xfb\x03\xfdA\x17\xd4\xd0\0\0\0\0IEND\xaeB`\x82";
+pub(crate) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\xdac\xfc\xff\xff\xff\x7f\0\x09\xfb\x03\xfdA\x17\xd4\xd0\0\0\0\0IEND\xaeB`\x82";
 
 /// The path of an event's files.
-pub(super) fn attachments(event: &Value) -> String {
+pub(crate) fn attachments(event: &Value) -> String {
     format!("/events/{}/attachments/", id(event))
 }
 
 /// Sends bytes as they are, under a name.
-pub(super) async fn upload(
+pub(crate) async fn upload(
     user: &Client,
     event: &Value,
     name: &str,
@@ -35,7 +35,7 @@ pub(super) async fn upload(
 }
 
 /// A text of this many bytes, which is not the same anywhere.
-pub(super) fn text(length: usize) -> Vec<u8> {
+pub(crate) fn text(length: usize) -> Vec<u8> {
     (0..)
         .flat_map(|n: u64| format!("{n}\n").into_bytes())
         .take(length)
@@ -43,7 +43,7 @@ pub(super) fn text(length: usize) -> Vec<u8> {
 }
 
 /// Every file below a folder.
-pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
     };
@@ -60,7 +60,7 @@ pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A hash as the API writes it.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a String takes everything");

@@ -15,6 +15,7 @@ pub(crate) mod otlp;
 pub(crate) mod polling;
 pub(crate) mod postgres;
 pub(crate) mod prometheus;
+pub(crate) mod redis;
 pub(crate) mod scrape;
 pub(crate) mod service;
 mod tests;

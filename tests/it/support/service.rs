@@ -203,6 +203,12 @@ impl Service {
         &self.settings
     }
 
+    /// One of them.
+    pub(crate) fn setting(&self, name: &str) -> &str {
+        let found = self.settings.iter().find(|(known, _)| known == name);
+        &found.expect("it was given").1
+    }
+
     /// Everything it has printed, as one text for a failure's message.
     pub(crate) fn output(&self) -> String {
         self.log.raw().iter().fold(String::new(), |mut text, line| {
@@ -270,6 +276,13 @@ impl Service {
             "kill {signal} {}",
             self.pid()
         );
+    }
+
+    /// Ends it, and keeps nothing of it but its data.
+    pub(crate) fn stop(mut self) -> Arc<TempDir> {
+        self.terminate();
+        self.wait();
+        Arc::clone(&self.data_dir)
     }
 
     /// Waits for its end, with a limit.
