@@ -194,7 +194,10 @@ async fn files_move_to_a_bucket_while_they_are_read_though_the_move_is_killed() 
         .value("storage_fallback_reads_total", &[("storage", "file")]);
     assert!(after >= from_before);
     // A look into a store that is being filled is no failure of it.
-    let errors = stage.service.scrape().await.value("storage_operation_errors_total", &[("storage", "s3"), ("error_type", "not_found")]);
+    let errors = stage.service.scrape().await.value(
+        "storage_operation_errors_total",
+        &[("storage", "s3"), ("error_type", "not_found")],
+    );
     assert_eq!(errors, Some(0.0));
     stage
         .service
