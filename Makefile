@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs fuzz mutate-rules load observe previews copy-bench files-bench
+.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench files-bench upgrade-drill
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -25,6 +25,11 @@ docs: ## Regenerate what is committed: references, rules, dashboards, thresholds
 	tests/generated.sh write
 	$(KIT) generate
 
+checklist: ## docs/deployment-checklist.md from top to bottom, against a service started here as in production
+	tests/install.sh
+	cargo build --locked
+	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/debug/convoke $(KIT) checklist
+
 fuzz: ## Schemathesis with many cases on both engines (MAX_EXAMPLES=500)
 	tests/fuzz.sh sqlite $${MAX_EXAMPLES:-500}
 	tests/fuzz.sh postgres $${MAX_EXAMPLES:-500}
@@ -42,6 +47,10 @@ observe: ## Convoke, Prometheus with the rules, Alertmanager and a load on this 
 	tests/install.sh
 	cargo build --locked
 	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/debug/convoke $(KIT) observe
+
+upgrade-drill: ## Roll two replicas from the previous release to this one under load (FROM=ref)
+	tests/install.sh
+	$(KIT) upgrade_drill $(if $(FROM),--from $(FROM))
 
 previews: ## Draw each dashboard and the console after a real load, into docs/previews/
 	tests/install.sh

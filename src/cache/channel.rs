@@ -32,7 +32,7 @@ enum Deaf {
     Failed(#[from] Error),
     #[error(
         "what database.url says is not heard: a pooler in transaction mode, or another database, is in between; \
-         set CONVOKE_DATABASE_LISTEN_URL"
+         set CONVOKE_DATABASE_DIRECT_URL"
     )]
     Elsewhere,
     #[error("a word did not come back in time")]

@@ -48,7 +48,7 @@ impl Caches {
         let listens = database.url.engine() == Engine::Postgres
             && !cache.ttl.is_zero()
             && !cache.heard_ttl.is_zero();
-        let url = database.listen_url.as_ref().unwrap_or(&database.url);
+        let url = database.direct();
         let hearing = Hearing::new(Arc::clone(store.generations()), Ticks::system());
         let url = listens.then(|| Secret::new(url.expose()));
         let channel = Channel::new(store.clone(), hearing.clone(), url);

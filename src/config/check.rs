@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
-use super::database_url::Engine;
+use super::Engine;
 use super::fault::{Source, did_you_mean};
 use super::reader::Reader;
 use super::secret::{ADVICE, weakness};
@@ -72,13 +72,30 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
         ),
         "a cache.heard_ttl that is at least cache.ttl, or 0s",
     );
+    let postgres = database.url.engine() == Engine::Postgres;
     reader.require(
-        &["database.listen_url", "database.url"],
-        database.listen_url.as_ref().is_none_or(|listen| {
-            listen.engine() == Engine::Postgres && database.url.engine() == Engine::Postgres
-        }),
-        "database.listen_url and database.url do not both name PostgreSQL".to_owned(),
-        "two URLs of one PostgreSQL database",
+        &["database.pgbouncer", "database.url"],
+        postgres || !database.pgbouncer,
+        "database.pgbouncer is set, and database.url names SQLite".to_owned(),
+        "a PostgreSQL URL, or database.pgbouncer = false",
+    );
+    for (key, url) in [
+        ("database.direct_url", &database.direct_url),
+        ("database.read_url", &database.read_url),
+    ] {
+        reader.require(
+            &[key, "database.url"],
+            url.as_ref()
+                .is_none_or(|url| postgres && url.engine() == Engine::Postgres),
+            format!("{key} and database.url do not both name PostgreSQL"),
+            "two PostgreSQL URLs, or database.url alone",
+        );
+    }
+    reader.require(
+        &["database.direct_url", "migrate_on_start"],
+        !(database.pgbouncer && database.migrate_on_start && database.direct_url.is_none()),
+        "migrations hold a lock of their session, which a pooler in transaction mode gives to others".to_owned(),
+        "database.direct_url, or migrate_on_start = false and `convoke migrate` elsewhere",
     );
     reader.require(
         &["outbox.backoff_base", "outbox.backoff_max"],

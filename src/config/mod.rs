@@ -29,7 +29,7 @@ pub use amount::{ByteSize, Rate};
 pub use database_url::{DatabaseUrl, Engine};
 pub use fault::{Fault, Faults, Source};
 pub use media_range::MediaRange;
-pub use net::CorsOrigin;
+pub use net::{CorsOrigin, HostName};
 pub use reader::Effective;
 pub use recipient::Recipient;
 pub use redis_url::{KeyPrefix, RedisUrl};

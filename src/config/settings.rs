@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::amount::{ByteSize, Rate};
 use super::database_url::{DatabaseUrl, in_folder};
 use super::media_range::MediaRange;
-use super::net::CorsOrigin;
+use super::net::{CorsOrigin, HostName};
 use super::reader::Reader;
 use super::recipient::Recipient;
 use super::redis_url::{KeyPrefix, RedisUrl};
@@ -48,6 +48,9 @@ group! {
         "listen" => listen: SocketAddr = Text("127.0.0.1:8080");
         /// Address of the ops listener: metrics, probes, log level, console. Never make it public.
         "ops_listen" => ops_listen: SocketAddr = Text("127.0.0.1:9464");
+        /// Names at which the ops listener shows its console and what is below `/debug/`, besides IP addresses and names
+        /// without a dot: others may be a web page's own. Probes and metrics are answered at any name.
+        "ops_hosts" => ops_hosts: Vec<HostName> = Text("");
         /// Folder of the SQLite database and of the secret key that development makes.
         "data_dir" => data_dir: PathBuf = Text("data");
         /// Key that signs access tokens and seals the answers kept for an `Idempotency-Key`: at least 32 random
@@ -182,9 +185,15 @@ group! {
         /// Where the data is: a SQLite file, or PostgreSQL.
         "database.url" => url: DatabaseUrl =
             Found("`sqlite://{data_dir}/convoke.db`", |surroundings| in_folder(&surroundings.data_dir));
-        /// Where replicas hear of changes, if not there: the same PostgreSQL database without a pooler in transaction mode
-        /// between, which `LISTEN` cannot pass.
-        "database.listen_url" => listen_url: Option<DatabaseUrl> = Absent("`database.url`");
+        /// Where PostgreSQL itself is, when `database.url` leads to a pooler: migrations, backups and `LISTEN` need a
+        /// session of their own.
+        "database.direct_url" => direct_url: Option<DatabaseUrl> = Absent("none: `database.url` is direct");
+        /// `database.url` and `database.read_url` lead to a pooler in transaction mode (PgBouncer): each read is a transaction
+        /// too, and no statement stays prepared.
+        "database.pgbouncer" => pgbouncer: bool = Text("false");
+        /// A streaming replica of the same PostgreSQL for lists and searches. It is asked when it has replayed all that was
+        /// committed when the request came; while it is behind or down, `database.url` is.
+        "database.read_url" => read_url: Option<DatabaseUrl> = Absent("none: all is read from `database.url`");
         /// Connections kept open when nobody asks.
         "database.min_connections" => min_connections: u32 = Text("1"), from "0" to "1000";
         /// Connections open at once, per replica.

@@ -105,6 +105,9 @@ pub const OPERATIONS: &[&str] = &[
     "users.set_avatar",
     "users.standing",
     "users.update",
+    "wal.cluster",
+    "wal.position",
+    "wal.replayed",
 ];
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod process;
 pub mod product;
 pub mod protection;
 mod reference;
+pub mod replica;
 pub mod requests;
 pub mod storage;
 
@@ -155,10 +156,16 @@ pub static INSTRUMENTS: &[Instrument] = &[
     seconds("db_client_connection_wait_time_seconds", &["pool_name"], DATABASE_BOUNDS, "Time an operation waited for a connection."),
     counter("db_client_connection_timeouts_total", &["pool_name"], "Waits for a connection that were given up."),
     gauge("db_schema_pending_migrations", "", &[], "Migrations that this program brings and the database lacks."),
+    // The read replica.
+    gauge("db_replica_configured", "", &[], "1 when there is a read replica for lists, else 0."),
+    gauge("db_replica_up", "", &[], "1 when lists may be read from the replica, 0 when it does not answer, replays no log, or there is none; looked at each second."),
+    gauge("db_replica_lag_seconds", "seconds", &[], "Age of the oldest position of the primary's log that the replica has not replayed; 0 when it has replayed all or there is none, NaN while it cannot be used."),
+    counter("db_list_reads_total", &["target"], "Lists and searches, by where they were read from (primary or replica)."),
+    counter("db_replica_fallbacks_total", &["reason"], "Lists and searches read from the primary because the replica was behind, busy, in conflict with its recovery, down or slow."),
     // The outbox.
-    gauge("outbox_pending", "", &["channel"], "Deliveries waiting, those to be tried again included."),
-    gauge("outbox_oldest_age_seconds", "seconds", &["channel"], "Age of the oldest delivery that waits, those to be tried again included; 0 when none does."),
-    gauge("outbox_dead", "", &["channel"], "Deliveries given up after their last attempt."),
+    gauge("outbox_pending", "", &["channel"], "Deliveries waiting, those to be tried again included; of the database, so the same on every replica, and NaN while it does not answer."),
+    gauge("outbox_oldest_age_seconds", "seconds", &["channel"], "Age of the oldest delivery that waits, those to be tried again included; 0 when none does, NaN while the database does not answer."),
+    gauge("outbox_dead", "", &["channel"], "Deliveries given up after their last attempt; NaN while the database does not answer."),
     counter("outbox_deliveries_total", &["channel", "outcome"], "Delivery attempts, by outcome."),
     seconds("outbox_delivery_duration_seconds", &["channel", "outcome"], DELIVERY_BOUNDS, "Time of one delivery attempt."),
     seconds("outbox_delivery_lag_seconds", &["channel"], LAG_BOUNDS, "Time from when a delivery was due to its first attempt."),

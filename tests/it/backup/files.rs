@@ -31,8 +31,8 @@ on_both_engines! {
         let to = folder.path().join("backups");
         let backup = || {
             let output = commands::run(&["backup", "--to", to.to_str().unwrap()], service.settings());
-            assert!(output.status.success(), "{}", super::said(&output));
-            (String::from_utf8(output.stdout).unwrap(), super::said(&output))
+            assert!(output.status.success(), "{}", crate::backup::said(&output));
+            (String::from_utf8(output.stdout).unwrap(), crate::backup::said(&output))
         };
         let (told, warned) = backup();
         assert!(told.contains(" and 7 files "), "{told}");
@@ -51,7 +51,7 @@ on_both_engines! {
         again.get("/users/me/avatar").await.expect(200);
 
         // A backup is made all the same, and says what it lacks.
-        let stored = crate::files::support::files(&std::path::Path::new(service.setting("CONVOKE_DATA_DIR")).join("files"));
+        let stored = crate::files::support::files(&std::path::Path::new(&service.setting("CONVOKE_DATA_DIR").expect("set")).join("files"));
         let largest = stored.iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
         std::fs::remove_file(largest).unwrap();
         let (told, warned) = backup();

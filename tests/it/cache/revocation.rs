@@ -111,7 +111,7 @@ async fn while_the_network_of_those_who_listen_is_cut() {
     let database = Cluster::shared().create_database().await;
     let proxy = Proxy::before(place(&database).to_owned()).await;
     let listen = database.replace(place(&database), &format!("127.0.0.1:{}", proxy.port));
-    let settings = [LONG, ("CONVOKE_DATABASE_LISTEN_URL", listen.as_str())];
+    let settings = [LONG, ("CONVOKE_DATABASE_DIRECT_URL", listen.as_str())];
     let scene = Scene::on(Service::start_on(&database, &settings).await).await;
     scene.channel_is("heard").await;
     let (key, user) = (scene.key().await, scene.user("cut").await);
@@ -135,7 +135,7 @@ async fn while_the_network_of_those_who_listen_is_cut() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_listening_leads_to_another_database() {
     let elsewhere = Cluster::shared().create_database().await;
-    let scene = two(&[("CONVOKE_DATABASE_LISTEN_URL", &elsewhere)]).await;
+    let scene = two(&[("CONVOKE_DATABASE_DIRECT_URL", &elsewhere)]).await;
     scene.channel_is("lost").await;
     all_are_shut_out(&scene, "elsewhere").await;
     let told = scene
@@ -143,7 +143,7 @@ async fn when_listening_leads_to_another_database() {
         .wait_for_log("it says why", super::scene::LIMIT, |line| {
             line["error"]
                 .as_str()
-                .is_some_and(|error| error.contains("CONVOKE_DATABASE_LISTEN_URL"))
+                .is_some_and(|error| error.contains("CONVOKE_DATABASE_DIRECT_URL"))
         });
     told.await;
 }

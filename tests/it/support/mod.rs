@@ -12,6 +12,7 @@ pub(crate) mod moto;
 pub(crate) mod nginx;
 pub(crate) mod openmetrics;
 pub(crate) mod otlp;
+pub(crate) mod pgbouncer;
 pub(crate) mod polling;
 pub(crate) mod postgres;
 pub(crate) mod prometheus;
