@@ -155,7 +155,7 @@ impl Storage {
     async fn get_here(&self, key: &str, range: Option<Range<u64>>) -> Result<Download, Error> {
         let path = self.path(key)?;
         let options = GetOptions::new().with_range(range);
-        let call = Call::start(self, "get");
+        let call = Call::start_look(self, "get");
         let found = call.run(self.0.store.get_opts(&path, options)).await?;
         Ok(Download::new(self.clone(), found))
     }
@@ -170,7 +170,7 @@ impl Storage {
 
     async fn head_here(&self, key: &str) -> Result<Stored, Error> {
         let path = self.path(key)?;
-        let call = Call::start(self, "head");
+        let call = Call::start_look(self, "head");
         call.run(self.0.store.head(&path)).await.map(Stored::from)
     }
 

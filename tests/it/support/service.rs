@@ -324,6 +324,16 @@ impl Service {
         self.wait_until_listening(mark).await;
     }
 
+    /// Changes settings for the next start; an empty value takes one away.
+    pub(crate) fn reconfigure(&mut self, changes: &[(String, String)]) {
+        for (name, value) in changes {
+            self.settings.retain(|(known, _)| known != name);
+            if !value.is_empty() {
+                self.settings.push((name.clone(), value.clone()));
+            }
+        }
+    }
+
     /// As [`Self::restart`], on the ports it had.
     pub(crate) async fn restart_on_same_ports(&mut self) {
         let now = self.addresses.read().expect("not poisoned").clone();
