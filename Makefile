@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs fuzz mutate-rules load observe previews copy-bench
+.PHONY: help run test lint fmt docs fuzz mutate-rules load observe previews copy-bench recovery
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -53,3 +53,8 @@ copy-bench: ## Copy 100,000 events from engine to engine and back, with a kill h
 	tests/install.sh
 	cargo build --locked --release
 	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) copy_bench --kill $(COPY_BENCH)
+
+recovery: ## Lose a database of 100,000 events on each engine, restore it from its backup, and time that
+	tests/install.sh
+	cargo build --locked --release
+	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) recovery $(RECOVERY)

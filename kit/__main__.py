@@ -12,6 +12,7 @@ COMMANDS = {
     "load": "run the load tests against a service started here, and compare both sides' counts",
     "observe": "start Convoke, Prometheus, Alertmanager and a load on this machine, until interrupted",
     "copy_bench": "copy 100,000 events from engine to engine and back, and compare",
+    "recovery": "lose a database on each engine, restore it from its backup, and time that",
     "previews": "draw each dashboard from a real Prometheus after a real load",
 }
 
