@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench files-bench upgrade-drill upload-memory
+.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench files-bench recovery upgrade-drill upload-memory
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -72,3 +72,8 @@ files-bench: ## Move 10,000 files to a real S3 server while they are read, with 
 	tests/install.sh
 	cargo build --locked --release
 	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) files_bench $(FILES_BENCH)
+
+recovery: ## Lose a database of 100,000 events on each engine, restore it from its backup, and time that
+	tests/install.sh
+	cargo build --locked --release
+	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) recovery $(RECOVERY)

@@ -48,11 +48,8 @@ class Overlay:
     def policies(self) -> list[Document]:
         """The network policies of the replicas; those of jobs are for `jobs`."""
         theirs = [one["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"] for one in self.of("CronJob")]
-        return [
-            one
-            for one in self.of("NetworkPolicy")
-            if not any(one["spec"]["podSelector"].get("matchLabels", {}).items() <= labels.items() for labels in theirs)
-        ]
+        wanted = [(one, one["spec"]["podSelector"].get("matchLabels", {})) for one in self.of("NetworkPolicy")]
+        return [one for one, labels in wanted if not labels or not any(labels.items() <= pod.items() for pod in theirs)]
 
     def selects(self, labels: dict[str, str]) -> bool:
         """Whether a selector finds the pods."""
@@ -210,7 +207,10 @@ def jobs(overlay: Overlay) -> Iterator[str]:
         for name in ("securityContext", "serviceAccountName", "automountServiceAccountToken"):
             if pod.get(name) != overlay.pod.get(name):
                 yield f"{where}: it has another {name} than the replicas"
-        if (one["securityContext"], one["envFrom"]) != (overlay.container["securityContext"], overlay.container["envFrom"]):
+        if (one["securityContext"], one["envFrom"]) != (
+            overlay.container["securityContext"],
+            overlay.container["envFrom"],
+        ):
             yield f"{where}: it is less confined than the replicas, or has other settings"
         if "memory" not in one["resources"].get("limits", {}):
             yield f"{where}: it has no limit of memory"
@@ -320,7 +320,15 @@ def check(folder: Path = DEPLOY / "kubernetes") -> list[str]:
     for name in {"base", "production"} - overlays.keys():
         found.append(f"deploy/kubernetes: there is no {name} that builds")
     for name, overlay in overlays.items():
-        for one in (container, migration, ingress, selectors, network, jobs, *((monitoring, production) * (name != "base"))):
+        for one in (
+            container,
+            migration,
+            ingress,
+            selectors,
+            network,
+            jobs,
+            *((monitoring, production) * (name != "base")),
+        ):
             found += one(overlay)
     if "base" in overlays:
         found += runbooks(overlays["base"])

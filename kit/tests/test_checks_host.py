@@ -5,7 +5,7 @@ import unittest
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kit.checks_host import adapted, caddy, nginx, nginx_itself, systemd, unit
+from kit.checks_host import adapted, backup, caddy, nginx, nginx_itself, systemd, unit
 from kit.paths import DEPLOY
 from kit.tools import RefusedError
 
@@ -55,6 +55,24 @@ class Host(unittest.TestCase):
             "its exposure is": ("CapabilityBoundingSet=\n", "CapabilityBoundingSet=~\nUser=root\nDynamicUser=no\n"),
         }
         self.spoil(systemd, UNIT, cases)
+
+    def test_a_unit_of_backups_that_does_not_fit_is_found(self) -> None:
+        name = "convoke-backup.service"
+
+        def of_backup(text: str) -> Iterator[str]:
+            with tempfile.TemporaryDirectory() as scratch:
+                for path in (DEPLOY / "systemd").iterdir():
+                    (Path(scratch) / path.name).write_text(text if path.name == name else path.read_text())
+                yield from backup(Path(scratch))
+
+        cases = {
+            "not the service's user": ("User=convoke", "User=backup"),
+            "other settings": ("/etc/convoke/convoke.env", "/etc/convoke/other.env"),
+            "two StateDirectories": ("file:///var/lib/convoke-backups", "file:///var/lib/convoke"),
+            "its exposure is": ("CapabilityBoundingSet=\n", "CapabilityBoundingSet=~\n"),
+            "ProtectMoon": ("ProtectHome=yes", "ProtectMoon=yes"),
+        }
+        self.spoil(of_backup, (DEPLOY / "systemd" / name).read_text(), cases)
 
     def test_an_nginx_that_does_not_fit_the_service_is_found(self) -> None:
         cases = {

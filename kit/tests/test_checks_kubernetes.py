@@ -16,6 +16,7 @@ from kit.checks_kubernetes import (
     container,
     forgotten,
     ingress,
+    jobs,
     migration,
     monitoring,
     network,
@@ -59,7 +60,7 @@ class Kubernetes(unittest.TestCase):
         for documents in (built(BASE), WHOLE):
             for check in (container, migration, ingress, selectors, network):
                 self.assertEqual(list(check(Overlay("x", documents))), [])
-        for check in (monitoring, production, runbooks):
+        for check in (monitoring, production, runbooks, jobs):
             self.assertEqual(list(check(Overlay("x", WHOLE))), [])
 
     def test_a_migration_that_is_not_the_services_own_is_found(self) -> None:
@@ -76,6 +77,28 @@ class Kubernetes(unittest.TestCase):
             self.spoil(migration, "Deployment", "convoke", change, words)
         settings: Change = lambda d: d["data"].update(CONVOKE_MIGRATE_ON_START="true")  # noqa: E731
         self.spoil(migration, "ConfigMap", "convoke-settings", settings, "1 init containers migrate")
+
+    def test_a_job_that_may_more_than_the_replicas_is_found(self) -> None:
+        def own(document: Document) -> Document:
+            return pod(document["spec"]["jobTemplate"])
+
+        replica = {"app.kubernetes.io/name": "convoke"}
+        cases: dict[str, Change] = {
+            "another securityContext": lambda d: own(d).update(securityContext={}),
+            "less confined": lambda d: own(d)["containers"][0].update(securityContext={}),
+            "other settings": lambda d: own(d)["containers"][0].update(envFrom=[]),
+            "no limit of memory": lambda d: own(d)["containers"][0]["resources"].pop("limits"),
+            "two may run": lambda d: d["spec"].pop("concurrencyPolicy"),
+            "takes it for a replica": lambda d: d["spec"]["jobTemplate"]["spec"]["template"]["metadata"][
+                "labels"
+            ].update(replica),
+        }
+        for words, change in cases.items():
+            self.spoil(jobs, "CronJob", "convoke-backup", change, words)
+        opened: Change = lambda d: d["spec"].update(ingress=[{}])  # noqa: E731
+        self.spoil(jobs, "NetworkPolicy", "convoke-backup", opened, "its network is not closed")
+        unset: Change = lambda d: d["data"].pop("CONVOKE_BACKUP_TO")  # noqa: E731
+        self.spoil(jobs, "ConfigMap", "convoke-settings", unset, "CONVOKE_BACKUP_TO is not set")
 
     def test_a_spoilt_way_in_is_found(self) -> None:
         def path(document: Document) -> Document:

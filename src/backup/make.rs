@@ -141,7 +141,10 @@ async fn free_name(place: &Storage, mut name: Name) -> Result<Name, Error> {
     loop {
         match place.head(&name.to_string()).await {
             Ok(_) => name = name.next(),
-            Err(failure) if failure.reason() == Reason::NotFound => return Ok(name),
+            // A key that may only add is not told whether there is one.
+            Err(failure) if matches!(failure.reason(), Reason::NotFound | Reason::Denied) => {
+                return Ok(name);
+            }
             Err(failure) => return Err(failure.into()),
         }
     }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Site, last_line};
+use super::{Site, last_line, said};
 use crate::files::support::{PNG, attachments, text, upload};
 use crate::support::answer::Answer;
 use crate::support::client::{Client, id};
@@ -31,9 +31,9 @@ on_both_engines! {
         let to = folder.path().join("backups");
         let backup = || {
             let output = commands::run(&["backup", "--to", to.to_str().unwrap()], service.settings());
-            assert!(output.status.success(), "{}", crate::backup::said(&output));
-            let said = crate::backup::said(&output);
-            (String::from_utf8(output.stdout).unwrap(), said)
+            assert!(output.status.success(), "{}", said(&output));
+            let warned = said(&output);
+            (String::from_utf8(output.stdout).unwrap(), warned)
         };
         let (told, warned) = backup();
         assert!(told.contains(" and 7 files "), "{told}");
