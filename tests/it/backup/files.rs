@@ -31,8 +31,8 @@ on_both_engines! {
         let to = folder.path().join("backups");
         let backup = || {
             let output = commands::run(&["backup", "--to", to.to_str().unwrap()], service.settings());
-            assert!(output.status.success(), "{}", super::said(&output));
-            (String::from_utf8(output.stdout).unwrap(), super::said(&output))
+            assert!(output.status.success(), "{}", crate::backup::said(&output));
+            (String::from_utf8(output.stdout.clone()).unwrap(), crate::backup::said(&output))
         };
         let (told, warned) = backup();
         assert!(told.contains(" and 7 files "), "{told}");
