@@ -11,6 +11,7 @@ COMMANDS = {
     "contract": "hold instruments, dashboards, rules and runbooks against a running service",
     "load": "run the load tests against a service started here, and compare both sides' counts",
     "observe": "start Convoke, Prometheus, Alertmanager and a load on this machine, until interrupted",
+    "copy_bench": "copy 100,000 events from engine to engine and back, and compare",
     "previews": "draw each dashboard from a real Prometheus after a real load",
 }
 

@@ -8,11 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit import settings
+from kit.durations import milliseconds
 from kit.paths import DEPLOY, ROOT
 
 Instruction = tuple[str, str]
 LABELS = {"title", "description", "source", "licenses", "version", "revision"}
-_KNOWN = {"ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "LABEL", "RUN", "USER", "VOLUME", "WORKDIR"}
+_KNOWN = {"ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "RUN"} | {
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+}
 
 
 @dataclass
@@ -144,11 +149,33 @@ def _runtime(where: str, final: Stage, version: str) -> Iterator[str]:
         yield f"{where}: its version is not Cargo.toml's {version}"
     if "CONVOKE_REVISION" not in final.pairs("ARG"):
         yield f"{where}: CONVOKE_REVISION is not declared for the label"
+    yield from _health(where, final)
     for word in ("ENTRYPOINT", "CMD"):
         try:
             json.loads(final.last(word))
         except ValueError:
             yield f"{where}: {word} would need a shell"
+
+
+def patience() -> float:
+    """The longest that `convoke health` waits, in seconds."""
+    found = re.search(r"LIMIT: Duration = Duration::from_secs\((\d+)\)", (ROOT / "src/cli/health.rs").read_text())
+    if found is None:
+        raise ValueError("src/cli/health.rs names no LIMIT")
+    return float(found[1])
+
+
+def _health(where: str, final: Stage) -> Iterator[str]:
+    """The health check of the image: the binary itself, without a shell, given longer than it waits."""
+    found = re.fullmatch(r"(.*?)\s*CMD (\[.*\])", final.last("HEALTHCHECK"))
+    if found is None:
+        yield f"{where}: it has no HEALTHCHECK without a shell"
+        return
+    options = dict(re.findall(r"--([\w-]+)=(\S+)", found[1]))
+    if json.loads(found[2])[:2] != [*json.loads(final.last("ENTRYPOINT") or "[]"), "health"]:
+        yield f"{where}: the HEALTHCHECK is not `convoke health`"
+    if milliseconds(options.get("timeout", "30s")) / 1000 <= patience():
+        yield f"{where}: the HEALTHCHECK is given up before `convoke health` does"
 
 
 def check(folder: Path = DEPLOY) -> list[str]:

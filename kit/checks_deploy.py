@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from kit import checks_container, checks_host, checks_kubernetes
+from kit import checks_container, checks_host, checks_kubernetes, checks_settings
 from kit import settings as convoke
 from kit.durations import milliseconds
 from kit.paths import ALERTS, DEPLOY
@@ -121,6 +121,16 @@ def services(compose: dict[str, Any], folder: Path, listening: dict[str, set[int
         yield f"deploy/compose.yaml: nobody uses the volume {volume}"
 
 
+def health(compose: dict[str, Any]) -> Iterator[str]:
+    """Whether Convoke is asked for its readiness, and given time to answer."""
+    where = "deploy/compose.yaml: convoke"
+    check = compose["services"]["convoke"].get("healthcheck", {})
+    if check.get("test") != ["CMD", "/usr/local/bin/convoke", "health", "--ready"]:
+        yield f"{where}: its health is not asked by `convoke health --ready`"
+    if milliseconds(check.get("timeout", "30s")) / 1000 <= checks_container.patience():
+        yield f"{where}: its healthcheck is given up before `convoke health` does"
+
+
 def settings(compose: dict[str, Any], readme: str) -> Iterator[str]:
     """Names of settings that Convoke does not know, and variables that the README does not explain."""
     for name in compose["services"]["convoke"]["environment"]:
@@ -181,12 +191,13 @@ def check(folder: Path = DEPLOY) -> list[str]:
     listening = ports(compose, folder)
     found = [*programs(folder), *services(compose, folder, listening), *pipelines(collector), *sampling(collector)]
     found += grafana(compose, folder)
-    found += settings(compose, (folder / "README.md").read_text())
+    found += [*settings(compose, (folder / "README.md").read_text()), *health(compose)]
     found += [
         *convoke.unknown(folder),
         *checks_container.check(folder),
         *checks_kubernetes.check(),
         *checks_host.check(),
+        *checks_settings.check(folder),
     ]
     sources = folder / "grafana/provisioning/datasources"
     named = ["compose.yaml", "prometheus.yaml", "otel-collector.yaml"]

@@ -43,6 +43,10 @@ def unit(text: str, folder: Path) -> Iterator[str]:
         yield f"{where}: LimitNOFILE has no room for {connections} connections"
     if given.get("CONVOKE_ENV") != "production":
         yield f"{where}: it does not run in production"
+    if one("Type") != "notify" or one("NotifyAccess") == "none":
+        yield f"{where}: systemd is not told when it is ready"
+    elif not one("WatchdogSec"):
+        yield f"{where}: nobody notices when it hangs"
     if not (folder / f"{Path(one('EnvironmentFile')).name}.example").is_file():
         yield f"{where}: the EnvironmentFile has no example"
 
@@ -82,9 +86,13 @@ def nginx(text: str) -> Iterator[str]:
         yield f"{where}: it keeps idle connections longer than Convoke's grace period"
     if "max_fails=0" not in upstream:
         yield f"{where}: it sets a replica aside that only restarts"
-    number, unit_ = re.fullmatch(r"(\d+)([km]?)", found.get("client_max_body_size", ["1m"])[-1]).groups()  # type: ignore[union-attr]
+    number, unit_ = re.fullmatch(r"(\d+)([km]?)", found.get("client_max_body_size", ["1m"])[0]).groups()  # type: ignore[union-attr]
     if int(number) * _SIZES[unit_] != settings.body_limit():
         yield f"{where}: the largest body is not CONVOKE_BODY_LIMIT"
+    files = re.search(r"location ~ \S*/attachments/\S* \{(.*?)\n    \}", servers, re.DOTALL)
+    needed = ("client_max_body_size 0;", "proxy_request_buffering off;", "proxy_buffering off;")
+    if files is None or not all(one in files[1] for one in needed):
+        yield f"{where}: attachments do not pass through as they come"
     for name in ("proxy_read_timeout", "proxy_send_timeout"):
         if milliseconds(found.get(name, ["0s"])[-1]) / 1000 <= settings.seconds("CONVOKE_REQUEST_TIMEOUT", {}):
             yield f"{where}: {name} ends before CONVOKE_REQUEST_TIMEOUT"
@@ -166,6 +174,8 @@ def caddy(configuration: dict[str, Any]) -> Iterator[str]:
     if "Forwarded" not in proxy.get("headers", {}).get("request", {}).get("delete", []):
         yield f"{where}: what clients claim in Forwarded goes through"
     whole, limit = json.dumps(configuration), settings.body_limit()
+    if whole.count("/attachments/") != 2:
+        yield f"{where}: attachments do not pass through as they come"
     if body.get("max_size") != limit or f"> {limit}" not in whole:
         yield f"{where}: the largest body is not CONVOKE_BODY_LIMIT"
     # Caddy writes durations in nanoseconds.

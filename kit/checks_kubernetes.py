@@ -87,12 +87,52 @@ def container(overlay: Overlay) -> Iterator[str]:
         if mount["name"] not in volumes:
             yield f"{where}: there is no volume {mount['name']}"
     example = yaml.safe_load((DEPLOY / "kubernetes/production/secret.example.yaml").read_text())
-    for variable in one["env"]:
+    initial = [*one["env"], *(variable for other in pod.get("initContainers", []) for variable in other["env"])]
+    for variable in initial:
         reference = variable["valueFrom"]["secretKeyRef"]
+        if reference.get("optional"):
+            continue
         if reference["name"] != example["metadata"]["name"] or reference["key"] not in example["stringData"]:
             yield f"{where}: secret.example.yaml has no {reference['key']}"
     for secret in overlay.of("Secret"):
         yield f"{overlay.where}: the secret {secret['metadata']['name']} is committed"
+
+
+def migration(overlay: Overlay) -> Iterator[str]:
+    """The init container: Convoke itself, as confined, which brings the schema up to date in the replicas' stead."""
+    where, one = f"{overlay.where}: Deployment", overlay.container
+    migrating = [other for other in overlay.pod.get("initContainers", []) if other.get("args") == ["migrate"]]
+    alone = overlay.settings.get("CONVOKE_MIGRATE_ON_START") == "false"
+    if len(migrating) != int(alone):
+        yield f"{where}: {len(migrating)} init containers migrate, and CONVOKE_MIGRATE_ON_START is {not alone}"
+    for other in migrating:
+        for name in ("image", "envFrom", "securityContext"):
+            if other.get(name) != one.get(name):
+                yield f"{where}: {other['name']} has another {name} than {one['name']}"
+        if {"memory"} - other["resources"].get("limits", {}).keys():
+            yield f"{where}: {other['name']} has no limit of memory"
+
+
+def ingress(overlay: Overlay) -> Iterator[str]:
+    """The way in from outside: TLS for every name, to the public port and no other."""
+    public = [one for one in overlay.of("Service") if {port["targetPort"] for port in one["spec"]["ports"]} == {"http"}]
+    names = {(one["metadata"]["name"], port["name"]) for one in public for port in one["spec"]["ports"]}
+    for one in overlay.of("Ingress"):
+        where, spec = f"{overlay.where}: Ingress", one["spec"]
+        secured = {host for part in spec.get("tls", []) if part.get("secretName") for host in part["hosts"]}
+        for rule in spec["rules"]:
+            if rule.get("host") not in secured:
+                yield f"{where}: {rule.get('host', 'every host')} has no TLS"
+            for path in rule["http"]["paths"]:
+                service = path["backend"]["service"]
+                if (service["name"], service["port"].get("name")) not in names:
+                    yield f"{where}: {service['name']} has no public port {service['port'].get('name')}"
+        notes, prefix = one["metadata"].get("annotations", {}), "nginx.ingress.kubernetes.io/"
+        if notes.get(f"{prefix}proxy-body-size") != "0" or notes.get(f"{prefix}proxy-request-buffering") != "off":
+            yield f"{where}: attachments do not pass through as they come"
+        wait = float(notes.get(f"{prefix}proxy-read-timeout", 60))
+        if wait <= settings.seconds("CONVOKE_REQUEST_TIMEOUT", overlay.settings):
+            yield f"{where}: it gives up before CONVOKE_REQUEST_TIMEOUT"
 
 
 def selectors(overlay: Overlay) -> Iterator[str]:
@@ -227,12 +267,21 @@ def runbooks(overlay: Overlay, folder: Path = RUNBOOKS) -> Iterator[str]:
 
 
 def check(folder: Path = DEPLOY / "kubernetes") -> list[str]:
-    """Everything that is wrong with the overlays."""
-    try:
-        base, whole = (Overlay(name, built(folder / name)) for name in ("base", "production"))
-    except RefusedError as refused:
-        return [f"deploy/kubernetes: {refused}"]
-    found = [*forgotten(folder), *monitoring(whole), *production(whole), *runbooks(base)]
-    for overlay in (base, whole):
-        found += [*container(overlay), *selectors(overlay), *network(overlay)]
+    """Everything that is wrong with the overlays, each of which must build."""
+    found, overlays = list(forgotten(folder)), {}
+    for path in sorted(folder.glob("*/kustomization.yaml")):
+        # A component is a part of overlays and none by itself.
+        if yaml.safe_load(path.read_text())["kind"] == "Component":
+            continue
+        try:
+            overlays[path.parent.name] = Overlay(path.parent.name, built(path.parent))
+        except RefusedError as refused:
+            found.append(f"deploy/kubernetes/{path.parent.name}: {refused}")
+    for name in {"base", "production"} - overlays.keys():
+        found.append(f"deploy/kubernetes: there is no {name} that builds")
+    for name, overlay in overlays.items():
+        for one in (container, migration, ingress, selectors, network, *((monitoring, production) * (name != "base"))):
+            found += one(overlay)
+    if "base" in overlays:
+        found += runbooks(overlays["base"])
     return found

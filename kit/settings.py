@@ -25,10 +25,18 @@ def defaults() -> dict[str, str]:
 
 
 @cache
+def secrets() -> frozenset[str]:
+    """The settings that can be in a file, for they are secret or may hold a password."""
+    row = re.compile(r"^\| `(CONVOKE_\w+)` \| [^|]*\| (?:secret|[^|]*without its password) \|", re.MULTILINE)
+    return frozenset(row.findall((DOCS / "configuration.md").read_text()))
+
+
+@cache
 def known() -> frozenset[str]:
     """Every variable that the service reads, those of OpenTelemetry included."""
     variables = (ROOT / "src/telemetry/traces/variables.rs").read_text()
-    return frozenset(defaults()) | frozenset(re.findall(r'^    "(OTEL_\w+)",$', variables, re.MULTILINE))
+    files = frozenset(f"{name}_FILE" for name in secrets())
+    return frozenset(defaults()) | files | frozenset(re.findall(r'^    "(OTEL_\w+)",$', variables, re.MULTILINE))
 
 
 def names(text: str) -> set[str]:

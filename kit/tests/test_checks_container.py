@@ -30,7 +30,10 @@ class Container(unittest.TestCase):
             "its version is not": ('version="0.1.0"', 'version="0.0.9"'),
             "need a shell": ('CMD ["serve"]', "CMD serve"),
             "there is no stage": ("COPY --from=build /convoke", "COPY --from=builder /convoke"),
-            "is no instruction": ("VOLUME /data", "VOLUME /data\nHEALTHCHECK CMD convoke health"),
+            "is no instruction": ("VOLUME /data", "VOLUME /data\nSTOPSIGNAL SIGTERM"),
+            "no HEALTHCHECK without a shell": ('CMD ["/usr/local/bin/convoke", "health"]', "CMD convoke health"),
+            "is not `convoke health`": ('"/usr/local/bin/convoke", "health"', '"/usr/bin/curl", "health"'),
+            "is given up before": ("--timeout=5s", "--timeout=4s"),
             "migrations is sent and not copied": ("COPY migrations migrations\n", ""),
         }
         for words, (before, after) in cases.items():

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from kit.checks_deploy import addresses, pipelines, ports, sampling, services, settings
+from kit.checks_deploy import addresses, health, pipelines, ports, sampling, services, settings
 from kit.paths import DEPLOY
 from kit.settings import unknown
 from kit.tools import refusal
@@ -45,6 +45,17 @@ class Deployment(unittest.TestCase):
         for words, change in cases.items():
             with self.subTest(words):
                 found = list(services(spoilt(COMPOSE, change), DEPLOY, LISTENING))
+                self.assertTrue([text for text in found if words in text], found)
+
+    def test_a_spoilt_health_check_is_found(self) -> None:
+        self.assertEqual(list(health(COMPOSE)), [])
+        cases = {
+            "is not asked": lambda c: c["services"]["convoke"]["healthcheck"].update(test=["CMD", "curl", "localhost"]),
+            "is given up before": lambda c: c["services"]["convoke"]["healthcheck"].update(timeout="3s"),
+        }
+        for words, change in cases.items():
+            with self.subTest(words):
+                found = list(health(spoilt(COMPOSE, change)))
                 self.assertTrue([text for text in found if words in text], found)
 
     def test_the_real_addresses_settings_and_pipelines_are_right(self) -> None:

@@ -42,6 +42,8 @@ class Host(unittest.TestCase):
             "is not the StateDirectory": ("StateDirectory=convoke", "StateDirectory=other"),
             "LimitNOFILE": ("LimitNOFILE=16384", "LimitNOFILE=1024"),
             "in production": ("CONVOKE_ENV=production", "CONVOKE_ENV=development"),
+            "not told when it is ready": ("Type=notify", "Type=exec"),
+            "when it hangs": ("WatchdogSec=60s\n", ""),
             "has no example": ("/etc/convoke/convoke.env", "/etc/convoke/other.env"),
         }
         self.spoil(of_unit, UNIT, cases)
@@ -61,6 +63,7 @@ class Host(unittest.TestCase):
             "sets a replica aside": (" max_fails=0", ""),
             "the largest body": ("client_max_body_size 1m", "client_max_body_size 2m"),
             "answered as Convoke does": ('"code":"body_too_large"', '"code":"too_large"'),
+            "attachments do not pass": ("proxy_request_buffering off;", ""),
             "proxy_read_timeout ends": ("proxy_read_timeout 15s", "proxy_read_timeout 10s"),
             "in Forwarded goes through": ('proxy_set_header Forwarded "";', ""),
             "in X-Forwarded-For goes": ("X-Forwarded-For $remote_addr", "X-Forwarded-For $proxy_add_x_forwarded_for"),
@@ -83,6 +86,7 @@ class Host(unittest.TestCase):
             "Forwarded goes through": ("header_up -Forwarded", "header_up -Other"),
             "the largest body": ("max_size 1MiB", "max_size 2MiB"),
             "body is not CONVOKE_BODY_LIMIT": ("> 1048576", "> 2097152"),
+            "attachments do not pass": ("request_body @bodies", "request_body"),
             "answered as Convoke does": ('"code":"body_too_large"', '"code":"too_large"'),
             "response_header_timeout": ("response_header_timeout 15s", "response_header_timeout 5s"),
             "longer than Convoke": ("keepalive 1s", "keepalive 2s"),

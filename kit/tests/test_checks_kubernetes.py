@@ -1,18 +1,22 @@
 """The checks of the Kubernetes overlay find what is wrong: each case spoils one thing in what is really built."""
 
 import copy
+import shutil
 import tempfile
 import unittest
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from kit import checks_kubernetes
 from kit.checks_kubernetes import (
     Document,
     Overlay,
     built,
     container,
     forgotten,
+    ingress,
+    migration,
     monitoring,
     network,
     production,
@@ -53,10 +57,50 @@ class Kubernetes(unittest.TestCase):
 
     def test_the_real_ones_are_right(self) -> None:
         for documents in (built(BASE), WHOLE):
-            for check in (container, selectors, network):
+            for check in (container, migration, ingress, selectors, network):
                 self.assertEqual(list(check(Overlay("x", documents))), [])
         for check in (monitoring, production, runbooks):
             self.assertEqual(list(check(Overlay("x", WHOLE))), [])
+
+    def test_a_migration_that_is_not_the_services_own_is_found(self) -> None:
+        def init(document: Document) -> Document:
+            return pod(document)["initContainers"][0]
+
+        cases: dict[str, Change] = {
+            "0 init containers migrate": lambda d: init(d).update(args=["doctor"]),
+            "has another image": lambda d: init(d).update(image="convoke:0.0.9"),
+            "has another securityContext": lambda d: init(d).update(securityContext={}),
+            "migrate has no limit of memory": lambda d: init(d)["resources"].pop("limits"),
+        }
+        for words, change in cases.items():
+            self.spoil(migration, "Deployment", "convoke", change, words)
+        settings: Change = lambda d: d["data"].update(CONVOKE_MIGRATE_ON_START="true")  # noqa: E731
+        self.spoil(migration, "ConfigMap", "convoke-settings", settings, "1 init containers migrate")
+
+    def test_a_spoilt_way_in_is_found(self) -> None:
+        def path(document: Document) -> Document:
+            return document["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+
+        note = "nginx.ingress.kubernetes.io/proxy-"
+        cases: dict[str, Change] = {
+            "has no TLS": lambda d: d["spec"].pop("tls"),
+            "other.example.org has no TLS": lambda d: d["spec"]["rules"][0].update(host="other.example.org"),
+            "convoke-ops has no public port ops": lambda d: path(d).update(name="convoke-ops", port={"name": "ops"}),
+            "attachments do not": lambda d: d["metadata"]["annotations"].pop(f"{note}body-size"),
+            "gives up before": lambda d: d["metadata"]["annotations"].update({f"{note}read-timeout": "10"}),
+        }
+        for words, change in cases.items():
+            self.spoil(ingress, "Ingress", "convoke", change, words)
+
+    def test_an_overlay_that_does_not_build_is_found(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            place = Path(scratch) / "kubernetes"
+            shutil.copytree(BASE, place / "base")
+            shutil.copytree(BASE, place / "other")
+            (place / "other/kustomization.yaml").write_text("kind: Kustomization\nresources: [no-such.yaml]\n")
+            found = checks_kubernetes.check(place)
+        for words in ("kubernetes/other: ", "there is no production that builds"):
+            self.assertTrue([one for one in found if words in one], found)
 
     def test_a_spoilt_container_is_found(self) -> None:
         cases: dict[str, Change] = {

@@ -1,13 +1,17 @@
 //! The HTTP surface: the state handlers share, the route table, and the order of the layers.
 
 mod api_keys;
+mod attachments;
 mod auth;
+mod avatars;
 mod conditional;
 mod docs;
 mod event_wire;
 mod events;
 mod extract;
+mod files;
 mod history;
+mod keyring;
 mod layers;
 mod listing;
 mod notifications;
@@ -42,6 +46,7 @@ use tower_http::{
 
 pub use self::openapi::openapi_json;
 use self::{
+    files::Files,
     layers::{client, guard, headers, idempotency, observe, rate_limit},
     passwords::{HashError, Passwords},
     principal::{Authentication, Principals},
@@ -54,6 +59,7 @@ use crate::{
     cache::Caches,
     config::{Config, CorsOrigin},
     lifecycle::Lifecycle,
+    storage::Storage,
     store::Store,
     telemetry::{
         in_flight::InFlight,
@@ -83,6 +89,7 @@ impl std::fmt::Debug for Api {
 /// See [`Api`].
 pub struct Shared {
     store: Store,
+    files: Files,
     lifecycle: Lifecycle,
     tokens: Tokens,
     passwords: Passwords,
@@ -115,11 +122,13 @@ impl Api {
     pub fn new(
         config: &Config,
         store: Store,
+        storage: Storage,
         lifecycle: &Lifecycle,
         in_flight: InFlight,
     ) -> Result<Self, HashError> {
         let tokens = Tokens::new(
             &config.server.secret_key,
+            &config.server.secret_key_previous,
             store.clock().clone(),
             config.auth.access_token_ttl,
         );
@@ -146,6 +155,7 @@ impl Api {
             cors_origins: config.server.cors_origins.clone(),
             hsts: config.server.hsts,
             refresh_ttl: config.auth.refresh_token_ttl,
+            files: Files::new(config, storage),
             store,
             tokens,
             limits,
@@ -177,6 +187,7 @@ impl Api {
 fn prime() {
     protection::prime_rate_limits(rate_limit::POLICIES, rate_limit::OUTCOMES);
     protection::prime_requests(auth::METHODS, auth::OUTCOMES);
+    protection::prime_secret_keys();
 }
 
 /// The whole public surface.

@@ -10,6 +10,7 @@ use crate::{
     cache::Caches,
     domain::{actor::Actor, user::Scope},
     store::{self, Store},
+    telemetry::instruments::protection,
 };
 
 /// An authenticated caller.
@@ -117,9 +118,10 @@ impl Principals {
     }
 
     async fn by_access_token(&self, token: &str) -> Result<Option<Principal>, Arc<store::Error>> {
-        let Some(user_id) = self.tokens.verify(token) else {
+        let Some((used, user_id)) = self.tokens.verify(token) else {
             return Ok(None);
         };
+        protection::secret_key_used("access_token", used.as_str());
         let standing = self.caches.standing(user_id).await?;
         Ok(standing.map(|standing| Principal::User {
             actor: Actor {

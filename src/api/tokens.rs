@@ -3,13 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce, aead::Aead};
-use hmac::{Hmac, Mac};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::keyring::{Keyring, Used};
 use crate::{config::Secret, domain::clock::Clock};
 
 /// How an API key begins, so that people and scanners know one.
@@ -37,10 +36,9 @@ pub(crate) struct Tokens {
 }
 
 struct Inner {
-    signing: EncodingKey,
-    verifying: DecodingKey,
+    keys: Keyring,
+    header: Header,
     validation: Validation,
-    seal: ChaCha20Poly1305,
     clock: Clock,
     ttl: Duration,
 }
@@ -51,22 +49,9 @@ impl std::fmt::Debug for Tokens {
     }
 }
 
-/// A key for one purpose, derived from the secret, so that none serves two.
-fn derive(secret: &[u8], purpose: &str) -> [u8; 32] {
-    // HMAC takes keys of any length.
-    let mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(secret);
-    let mut key = [0; 32];
-    if let Ok(mut mac) = mac {
-        mac.update(purpose.as_bytes());
-        key.copy_from_slice(&mac.finalize().into_bytes());
-    }
-    key
-}
-
 impl Tokens {
-    /// Tokens signed with the secret.
-    pub(crate) fn new(secret: &Secret, clock: Clock, ttl: Duration) -> Self {
-        let secret = secret.expose().as_bytes();
+    /// Tokens signed with the secret; those signed with a previous one are good as well.
+    pub(crate) fn new(secret: &Secret, previous: &[Secret], clock: Clock, ttl: Duration) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[ISSUER]);
@@ -74,17 +59,14 @@ impl Tokens {
         validation.leeway = 0;
         // By our own clock, below.
         validation.validate_exp = false;
-        let seal = ChaCha20Poly1305::new(&Key::from(derive(secret, "convoke kept answers v1")));
-        let (signing, verifying) = (
-            EncodingKey::from_secret(secret),
-            DecodingKey::from_secret(secret),
-        );
+        let keys = Keyring::new(secret, previous);
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = Some(keys.id().to_owned());
         Self {
             inner: Arc::new(Inner {
-                signing,
-                verifying,
+                keys,
+                header,
                 validation,
-                seal,
                 clock,
                 ttl,
             }),
@@ -109,35 +91,28 @@ impl Tokens {
             exp: now.saturating_add_unsigned(ttl),
             jti: Uuid::new_v4(),
         };
-        Ok((
-            jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.inner.signing)?,
-            ttl,
-        ))
+        let token = jsonwebtoken::encode(&self.inner.header, &claims, &self.inner.keys.signing)?;
+        Ok((token, ttl))
     }
 
-    /// Whose access token this is, if it is good.
-    pub(crate) fn verify(&self, token: &str) -> Option<Uuid> {
-        let token =
-            jsonwebtoken::decode::<Claims>(token, &self.inner.verifying, &self.inner.validation)
-                .ok()?;
-        (token.claims.exp > self.inner.clock.now().as_second()).then_some(token.claims.sub)
+    /// Whose access token this is, if it is good, and which key says so.
+    pub(crate) fn verify(&self, token: &str) -> Option<(Used, Uuid)> {
+        let (used, claims) = self.inner.keys.candidates(token).find_map(|(used, key)| {
+            let read =
+                jsonwebtoken::decode::<Claims>(token, &key.verifying, &self.inner.validation);
+            Some((used, read.ok()?.claims))
+        })?;
+        (claims.exp > self.inner.clock.now().as_second()).then_some((used, claims.sub))
     }
 
     /// Encrypts what is kept of an answer: it may hold what is shown only once.
     pub(crate) fn seal(&self, plain: &[u8]) -> Vec<u8> {
-        let nonce: [u8; 12] = random();
-        let sealed = self
-            .inner
-            .seal
-            .encrypt(&Nonce::from(nonce), plain)
-            .unwrap_or_default();
-        [nonce.as_slice(), &sealed].concat()
+        self.inner.keys.seal(random(), plain)
     }
 
-    /// What [`Self::seal`] encrypted.
-    pub(crate) fn unseal(&self, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (nonce, sealed) = sealed.split_first_chunk::<12>()?;
-        self.inner.seal.decrypt(&Nonce::from(*nonce), sealed).ok()
+    /// What [`Self::seal`] encrypted, and which key opens it.
+    pub(crate) fn unseal(&self, sealed: &[u8]) -> Option<(Used, Vec<u8>)> {
+        self.inner.keys.unseal(sealed)
     }
 }
 
@@ -165,35 +140,114 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicI64, Ordering};
 
-    fn tokens(secret: &str, now: &Arc<AtomicI64>) -> Tokens {
+    const OLD: &str = "a secret of at least thirty-two bytes";
+    const NEW: &str = "another secret of thirty-two bytes!!";
+
+    fn rolled(secret: &str, previous: &[&str], now: &Arc<AtomicI64>) -> Tokens {
         let now = Arc::clone(now);
         let clock = Clock::from_fn(move || {
             jiff::Timestamp::from_second(now.load(Ordering::SeqCst)).unwrap()
         });
-        Tokens::new(&Secret::new(secret), clock, Duration::from_mins(1))
+        let previous: Vec<Secret> = previous.iter().map(|one| Secret::new(*one)).collect();
+        Tokens::new(
+            &Secret::new(secret),
+            &previous,
+            clock,
+            Duration::from_mins(1),
+        )
+    }
+
+    fn tokens(secret: &str) -> Tokens {
+        rolled(secret, &[], &Arc::new(AtomicI64::new(1_800_000_000)))
+    }
+
+    fn accepting(secret: &str, previous: &[&str]) -> Tokens {
+        rolled(secret, previous, &Arc::new(AtomicI64::new(1_800_000_000)))
     }
 
     #[test]
     fn an_access_token_is_good_for_its_time_and_its_secret() {
         let now = Arc::new(AtomicI64::new(1_800_000_000));
-        let tokens_a = tokens("a secret of at least thirty-two bytes", &now);
+        let tokens_a = rolled(OLD, &[], &now);
         let user = Uuid::new_v4();
         let (token, ttl) = tokens_a.issue(user).unwrap();
-        assert_eq!((tokens_a.verify(&token), ttl), (Some(user), 60));
         assert_eq!(
-            tokens("another secret of thirty-two bytes!!", &now).verify(&token),
-            None
+            (tokens_a.verify(&token), ttl),
+            (Some((Used::Current, user)), 60)
         );
+        assert_eq!(rolled(NEW, &[], &now).verify(&token), None);
         now.store(1_800_000_060, Ordering::SeqCst);
         assert_eq!(tokens_a.verify(&token), None);
+        assert_eq!(rolled(NEW, &[OLD], &now).verify(&token), None, "expired");
+    }
+
+    #[test]
+    fn a_token_of_a_previous_or_next_secret_is_good_and_told_apart() {
+        let user = Uuid::new_v4();
+        let (old, _) = tokens(OLD).issue(user).unwrap();
+        let (new, _) = accepting(NEW, &[OLD]).issue(user).unwrap();
+        let prepared = accepting(OLD, &["a third secret of thirty-two bytes", NEW]);
+        assert_eq!(prepared.verify(&new), Some((Used::Previous, user)));
+        assert_eq!(prepared.verify(&old), Some((Used::Current, user)));
+        let switched = accepting(NEW, &[OLD]);
+        assert_eq!(switched.verify(&old), Some((Used::Previous, user)));
+        assert_eq!(switched.verify(&new), Some((Used::Current, user)));
+        assert_eq!(tokens(NEW).verify(&old), None, "removed");
+    }
+
+    #[test]
+    fn a_token_without_a_key_id_is_tried_with_every_secret() {
+        let user = Uuid::new_v4();
+        // As the version before wrote them.
+        let claims = Claims {
+            iss: ISSUER.into(),
+            aud: ISSUER.into(),
+            sub: user,
+            iat: 1_800_000_000,
+            exp: 1_800_000_060,
+            jti: Uuid::new_v4(),
+        };
+        let key = jsonwebtoken::EncodingKey::from_secret(OLD.as_bytes());
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
+        assert_eq!(
+            accepting(NEW, &[OLD]).verify(&token),
+            Some((Used::Previous, user))
+        );
+        assert_eq!(tokens(OLD).verify(&token), Some((Used::Current, user)));
+    }
+
+    #[test]
+    fn a_token_that_names_another_key_than_it_was_signed_with_is_refused() {
+        let (token, _) = tokens(OLD).issue(Uuid::new_v4()).unwrap();
+        let (other, _) = tokens(NEW).issue(Uuid::new_v4()).unwrap();
+        let (head, _) = other.split_once('.').unwrap();
+        let (_, rest) = token.split_once('.').unwrap();
+        let both = accepting(NEW, &[OLD]);
+        assert_eq!(both.verify(&format!("{head}.{rest}")), None);
+        // `none`, or another algorithm, never.
+        let none = BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
+        assert_eq!(both.verify(&format!("{none}.{rest}")), None);
+    }
+
+    #[test]
+    fn a_key_id_is_the_secrets_own_and_tells_nothing_of_it() {
+        let id = |secret: &str| Keyring::new(&Secret::new(secret), &[]).id().to_owned();
+        assert_eq!(id(OLD), id(OLD));
+        assert_ne!(id(OLD), id(NEW));
+        assert_eq!(id(OLD).len(), 12);
     }
 
     #[test]
     fn what_is_sealed_can_be_read_with_the_same_secret_only() {
-        let now = Arc::new(AtomicI64::new(0));
-        let sealed = tokens("a", &now).seal(b"shown once");
+        let sealed = tokens("a").seal(b"shown once");
         assert!(!sealed.windows(5).any(|w| w == b"shown"));
-        assert_eq!(tokens("a", &now).unseal(&sealed).unwrap(), b"shown once");
-        assert_eq!(tokens("b", &now).unseal(&sealed), None);
+        let opened = |used| Some((used, b"shown once".to_vec()));
+        assert_eq!(tokens("a").unseal(&sealed), opened(Used::Current));
+        assert_eq!(tokens("b").unseal(&sealed), None);
+        assert_eq!(
+            accepting("b", &["c", "a"]).unseal(&sealed),
+            opened(Used::Previous)
+        );
+        assert_eq!(accepting("b", &["a"]).unseal(&sealed[..12]), None);
     }
 }

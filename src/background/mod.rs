@@ -1,6 +1,7 @@
 //! What runs beside requests: deliveries, gauges, and the forgetting of what is over.
 
 pub mod backoff;
+pub mod collector;
 pub mod disk;
 pub mod dispatcher;
 pub mod gauges;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::lifecycle::Lifecycle;
+use crate::storage::Storage;
 use crate::store::{RetryPolicy, Store};
 use crate::telemetry::instruments;
 
@@ -30,6 +32,8 @@ pub struct Options {
     pub gauges: gauges::Options,
     /// What is forgotten when.
     pub retention: retention::Options,
+    /// What is deleted from the store of files when.
+    pub collector: collector::Options,
 }
 
 impl Options {
@@ -45,13 +49,14 @@ impl Options {
             dispatcher: dispatcher::Options::new(outbox.batch_size, outbox.lease, policy),
             gauges: gauges::Options::default(),
             retention: retention::Options::new(outbox.retention),
+            collector: collector::Options::from_config(config),
         }
     }
 }
 
 /// Starts everything. It goes on through the grace period, begins nothing new once the lifecycle is closing, and is dropped
 /// when the lifecycle's limit is over.
-pub fn start(store: &Store, options: Options, lifecycle: &Lifecycle) {
+pub fn start(store: &Store, storage: &Storage, options: Options, lifecycle: &Lifecycle) {
     let stop = lifecycle.closing();
     let dispatcher = Dispatcher::new(store.clone(), options.dispatcher, stop.clone());
     until_hard(lifecycle, "dispatcher", dispatcher.run());
@@ -61,6 +66,12 @@ pub fn start(store: &Store, options: Options, lifecycle: &Lifecycle) {
         lifecycle,
         "retention",
         retention::run(store.clone(), options.retention, stop.clone()),
+    );
+    let (of_files, stopped) = (storage.clone(), stop.clone());
+    until_hard(
+        lifecycle,
+        "collector",
+        collector::run(store.clone(), of_files, options.collector, stopped),
     );
     until_hard(
         lifecycle,

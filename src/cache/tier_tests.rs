@@ -267,7 +267,7 @@ impl Run {
                 if waiting > 0 {
                     let one = self.below(waiting);
                     let go = self.shown.world().waiting.swap_remove(one);
-                    drop(go.send(()));
+                    let _ = go.send(());
                 }
             }
             50..53 => {
@@ -321,7 +321,7 @@ async fn run(seed: u64) -> (usize, usize) {
     while tasks.iter().any(|task| !task.is_finished()) {
         let waiting = std::mem::take(&mut run.shown.world().waiting);
         for go in waiting {
-            drop(go.send(()));
+            let _ = go.send(());
         }
         tokio::task::yield_now().await;
     }

@@ -1,6 +1,8 @@
 //! The way in: the command line and what each command needs of the rest.
 
+mod copy;
 mod doctor;
+mod health;
 mod input;
 mod migrate;
 mod prepare;
@@ -42,12 +44,25 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date.
     Migrate,
+    /// Copy the whole database into another one, on the same engine or the other.
+    Copy(copy::Arguments),
     /// Check settings, database, clock, disk and network, and say what to do.
     Doctor,
+    /// Ask the service that runs with these settings whether it lives; ends with 1 when it does not answer.
+    Health {
+        /// Ask whether it takes requests, database included.
+        #[arg(long)]
+        ready: bool,
+    },
     /// Print the `OpenAPI` document.
     Openapi,
-    /// Print the reference of all settings.
-    Settings,
+    /// Print the reference of all settings, or check those of this process.
+    Settings {
+        /// Check the settings and the standard variables of OpenTelemetry as `serve` would, and nothing else; ends with 2 on a
+        /// fault.
+        #[arg(long)]
+        check: bool,
+    },
     /// Print the reference of all metrics.
     Metrics {
         /// The form of the reference.
@@ -132,9 +147,12 @@ impl Cli {
                 serve::run(loaded, traces).await
             }
             Command::Migrate => migrate::run(&load(&sources)?).await,
+            Command::Copy(arguments) => copy::run(arguments, &load(&sources)?).await,
             Command::Doctor => doctor::run(&sources).await,
+            Command::Health { ready } => health::run(&sources, ready).await,
             Command::Openapi => print(&crate::api::openapi_json()),
-            Command::Settings => print(&Config::reference_markdown()),
+            Command::Settings { check: true } => check_settings(&sources),
+            Command::Settings { check: false } => print(&Config::reference_markdown()),
             Command::Metrics { format } => print(&match format {
                 Format::Markdown => instruments::reference_markdown(),
                 Format::Json => instruments::reference_json(),
@@ -167,6 +185,17 @@ fn settings(sources: &Sources) -> Result<(Loaded, traces::Options), Failure> {
             Err(Failure::Settings(format!("{faults}\n{}", variables(&more))))
         }
     }
+}
+
+/// Tells whether the service would take the settings of this process.
+fn check_settings(sources: &Sources) -> Result<ExitCode, Failure> {
+    let (loaded, _) = settings(sources)?;
+    for warning in &loaded.warnings {
+        writeln!(std::io::stderr().lock(), "warning: {warning}")?;
+    }
+    let environment = loaded.config.server.env.as_str();
+    let count = loaded.effective.len();
+    print(&format!("{count} settings can be used, for {environment}"))
 }
 
 /// The settings for a command that ends by itself; what is doubtful in them is told on stderr.

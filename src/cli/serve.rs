@@ -1,6 +1,7 @@
 //! `convoke serve`: the composition root. Each part is given what it needs, in the order in which it is needed.
 
 mod readiness;
+mod supervisor;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -26,6 +27,7 @@ use crate::lifecycle::{Lifecycle, panic_text};
 use crate::listener::{self, Drained, Limits, Listener};
 use crate::ops::debug::DebugState;
 use crate::ops::{self, About, Console, OpsState, VersionInfo};
+use crate::storage::Storage;
 use crate::store::{OPERATIONS, POOL, Store, Transient, chain};
 use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::{self, Guard, instruments, traces};
@@ -39,6 +41,9 @@ const OPS_STALL: Duration = Duration::from_secs(5);
 const OPS_DRAIN: Duration = Duration::from_secs(1);
 /// Time for the first request of a connection that was made just before the listener closed.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// Half a database would look like a whole one to whoever asks it.
+const UNFINISHED_COPY: &str = "the database is a copy that has not been finished and verified; run the same `convoke copy` again";
 
 /// Runs the service until it is asked to stop.
 pub(super) async fn run(loaded: Loaded, traces: traces::Options) -> Result<ExitCode, Failure> {
@@ -120,6 +125,7 @@ async fn serve(
             .run_until_cancelled(background::disk::observe_always(folder))
             .await;
     });
+    let supervisor = supervisor::attend(&lifecycle, &ops_closing);
     let ops = bind("ops", config.server.ops_listen).await?;
     let in_flight = InFlight::default();
     let debug = DebugState::new(lifecycle.clone(), in_flight.clone(), shown);
@@ -144,6 +150,9 @@ async fn serve(
         tracing::info!(step = "stopped_while_starting", "shutdown");
         return Ok(());
     };
+    if let Some(supervisor) = supervisor {
+        supervisor.ready(public.address);
+    }
     if config.server.env == Environment::Development {
         where_to_look(public.address, ops.address);
     }
@@ -187,11 +196,19 @@ async fn start(
             );
         }
     }
+    match store.is_unfinished_copy().await {
+        Ok(false) => {}
+        Ok(true) => return Err(UNFINISHED_COPY.to_owned()),
+        Err(failure) => return Err(format!("the database cannot be read: {}", chain(&failure))),
+    }
     // Bound only now: until somebody accepts, a client is better refused than left waiting.
     let public = bind("public", config.server.listen).await?;
-    background::start(&store, background::Options::from_config(config), lifecycle);
+    let storage = Storage::open(config)
+        .map_err(|failure| format!("the store of files cannot be set up: {failure}"))?;
+    let options = background::Options::from_config(config);
+    background::start(&store, &storage, options, lifecycle);
     readiness.opened(store.clone());
-    let api = Api::new(config, store.clone(), lifecycle, in_flight);
+    let api = Api::new(config, store.clone(), storage, lifecycle, in_flight);
     let api = api.map_err(|failure| format!("the API cannot be set up: {failure}"))?;
     let (gauges, closing) = (api.clone(), lifecycle.closing().clone());
     lifecycle.spawn("api gauges", async move {

@@ -136,6 +136,33 @@ pub(super) fn secret(config: &mut Config, reader: &mut Reader<'_>, warnings: &mu
     }
 }
 
+/// Judges the keys that are accepted beside the secret key as that one is judged: they open the same doors.
+pub(super) fn previous_secrets(
+    config: &Config,
+    reader: &mut Reader<'_>,
+    warnings: &mut Vec<String>,
+) {
+    const KEY: &str = "secret_key_previous";
+    if reader.is_faulty("env") || reader.is_faulty(KEY) {
+        return;
+    }
+    for (place, key) in (1..).zip(&config.server.secret_key_previous) {
+        match weakness(key.expose()) {
+            Some(problem) if config.server.env == Environment::Production => {
+                let problem = format!("key {place} of the list (not shown) {problem}");
+                reader.fault(KEY, reader.source(KEY), problem, ADVICE.to_owned());
+            }
+            Some(problem) => warnings.push(format!(
+                "secret_key_previous: key {place} {problem}, and production will refuse it; accepted there: {ADVICE}"
+            )),
+            None if key.expose() == config.server.secret_key.expose() => warnings.push(format!(
+                "secret_key_previous: key {place} is secret_key itself and has no effect"
+            )),
+            None => {}
+        }
+    }
+}
+
 /// What is allowed, and should be known.
 pub(super) fn doubts(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();

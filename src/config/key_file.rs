@@ -1,13 +1,37 @@
-//! The secret key that development makes for itself, kept so that tokens outlive a restart.
+//! Secrets in files: those that a `…_FILE` variable names, and the key that development makes for itself, kept so that tokens
+//! outlive a restart.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::secret::{Secret, weakness};
+
+/// Longest secret in a file; a path to something else altogether is not read to its end.
+const LONGEST: u64 = 64 * 1024;
+
+/// The secret that a file holds, without the blanks around it; of a list, one a line.
+pub(super) fn secret(path: &Path, list: bool) -> Result<String, String> {
+    let failed = |error| format!("cannot be read from {}: {error}", path.display());
+    let mut text = String::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(LONGEST)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    match lines.as_slice() {
+        [] if !list => Err(format!("is missing from {}", path.display())),
+        [_, _, ..] if !list => Err(format!("is more than one line in {}", path.display())),
+        _ => Ok(lines.join(",")),
+    }
+}
 
 /// The key in `folder`, made when there is none. Two processes that start at once get the same one.
 pub(super) fn obtain(folder: &Path) -> Result<Secret, String> {

@@ -10,6 +10,7 @@ mod database_url;
 mod fault;
 mod file;
 mod key_file;
+mod media_range;
 mod net;
 mod reader;
 mod redis_url;
@@ -26,16 +27,20 @@ mod value;
 pub use amount::{ByteSize, Rate};
 pub use database_url::{DatabaseUrl, Engine};
 pub use fault::{Fault, Faults, Source};
+pub use media_range::MediaRange;
 pub use net::CorsOrigin;
 pub use reader::Effective;
 pub use redis_url::{KeyPrefix, RedisUrl};
 pub use secret::Secret;
 pub use settings::{
-    Auth, Cache, Database, Limits, Log, Outbox, RateLimit, Redis, Server, Shutdown, Sqlite, Storage,
+    Attachments, Auth, Avatars, Cache, Database, Limits, Log, Outbox, RateLimit, Redis, Server,
+    Shutdown, Sqlite, Storage,
 };
 pub use sources::{SettingsFile, Sources, process_variable};
 pub use storage_url::{Region, S3Endpoint, StorageUrl};
 pub use value::{Environment, LogFilter, LogFormat, Synchronous};
+
+use std::net::SocketAddr;
 
 use reader::Reader;
 
@@ -66,6 +71,10 @@ pub struct Config {
     pub outbox: Outbox,
     /// Where files are kept.
     pub storage: Storage,
+    /// Files of events.
+    pub attachments: Attachments,
+    /// Pictures of users.
+    pub avatars: Avatars,
 }
 
 /// Settings that can be used, and what was noticed while reading them.
@@ -109,6 +118,7 @@ impl Config {
         let config = Self::read(&mut reader).map(|mut config| {
             check::contradictions(&config, &mut reader);
             warnings.extend(check::doubts(&config));
+            check::previous_secrets(&config, &mut reader, &mut warnings);
             check::secret(&mut config, &mut reader, &mut warnings);
             config
         });
@@ -121,6 +131,29 @@ impl Config {
             _ => Err(Faults {
                 faults: reader.into_faults(),
                 warnings,
+            }),
+        }
+    }
+
+    /// Where the ops listener is, whatever is wrong with the other settings; no key is made.
+    ///
+    /// # Errors
+    /// When that address is not known: its own faults, and those of the file.
+    pub fn ops_listen(sources: &Sources) -> Result<SocketAddr, Faults> {
+        let mut faults = Vec::new();
+        let file = sources.read_file(&mut faults);
+        let mut reader = Reader::new(
+            &sources.environment,
+            file,
+            sources.terminal,
+            sources.cpus,
+            faults,
+        );
+        match Server::read(&mut reader) {
+            Some(server) if !reader.is_faulty("ops_listen") => Ok(server.ops_listen),
+            _ => Err(Faults {
+                faults: reader.into_faults(),
+                warnings: Vec::new(),
             }),
         }
     }
@@ -138,6 +171,8 @@ impl Config {
         let sqlite = Sqlite::read(reader);
         let outbox = Outbox::read(reader);
         let storage = Storage::read(reader);
+        let attachments = Attachments::read(reader);
+        let avatars = Avatars::read(reader);
         Some(Self {
             server: server?,
             log: log?,
@@ -151,6 +186,8 @@ impl Config {
             sqlite: sqlite?,
             outbox: outbox?,
             storage: storage?,
+            attachments: attachments?,
+            avatars: avatars?,
         })
     }
 

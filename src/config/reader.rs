@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::path::Path;
 
 use super::fault::{Fault, Source, quoted};
 use super::file::Contents;
+use super::key_file;
 use super::setting::{Setting, Surroundings, all};
 use super::value::Value;
 
@@ -86,6 +88,9 @@ impl<'a> Reader<'a> {
 
     fn look_up(&self, setting: &Setting) -> (Result<String, String>, Source) {
         let variable = setting.variable();
+        if let Some(found) = self.secret_in_file(setting, &variable) {
+            return found;
+        }
         if let Some(value) = self.environment.get(&variable) {
             let text = value.to_str().map(|text| text.trim().to_owned());
             // `CONVOKE_PUBLIC_URL=` is how a compose file writes a variable that is not set.
@@ -107,6 +112,26 @@ impl<'a> Reader<'a> {
                 Source::Default,
             ),
         }
+    }
+
+    /// The secret that `…_FILE` names, if it is set.
+    fn secret_in_file(
+        &self,
+        setting: &Setting,
+        variable: &str,
+    ) -> Option<(Result<String, String>, Source)> {
+        let name = setting.file_variable()?;
+        let path = self
+            .environment
+            .get(&name)
+            .filter(|path| !path.is_empty())?;
+        let direct = self.environment.get(variable);
+        let text = if direct.is_some_and(|value| !value.is_empty()) {
+            Err(format!("is given twice, also as {variable}"))
+        } else {
+            key_file::secret(Path::new(path), setting.list)
+        };
+        Some((text, Source::Variable(name)))
     }
 
     /// Who gave the setting.

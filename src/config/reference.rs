@@ -18,6 +18,9 @@ Convoke starts without any setting. Each one is looked up in three places, and t
 2. the file `convoke.toml` in the working directory, or the one that `CONVOKE_CONFIG` names (which must exist);
 3. the environment variable.
 
+A secret, and an address that can hold a password, can be in a file instead: the variable's name with `_FILE` at its end
+(`CONVOKE_SECRET_KEY_FILE=/run/secrets/convoke`) names it. Blanks around the value are dropped, and of a list each line is one.
+
 An empty variable counts as not set, except for a list, where it is the empty list. A key of a table can be
 written in the file as `rate_limit.reads`, under `[rate_limit]`, or as `rate_limit_reads`.
 
@@ -85,7 +88,14 @@ pub(super) fn sample() -> String {
 
 fn sample_line(setting: &Setting, key: &str) -> String {
     match setting.default {
-        Default::Text(_) if setting.list => format!("{key} = []\n"),
+        Default::Text(text) if setting.list => {
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            let items: Vec<String> = items.map(|item| format!("\"{item}\"")).collect();
+            format!("{key} = [{}]\n", items.join(", "))
+        }
         Default::Text(text) if setting.bare => format!("{key} = {text}\n"),
         Default::Text(text) => format!("{key} = \"{text}\"\n"),
         Default::Absent(shown) | Default::Found(shown, _) => {

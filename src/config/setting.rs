@@ -64,6 +64,11 @@ impl Setting {
         format!("CONVOKE_{}", self.flat().to_uppercase())
     }
 
+    /// The variable that names a file with the value; only secrets have one, because a file can be kept from others.
+    pub(super) fn file_variable(&self) -> Option<String> {
+        self.secret.then(|| format!("{}_FILE", self.variable()))
+    }
+
     /// The key without tables, which the file may use as well.
     pub(super) fn flat(&self) -> String {
         self.key.replace('.', "_")
@@ -92,9 +97,14 @@ pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
     settings::GROUPS.iter().flat_map(|group| group.settings)
 }
 
-static VARIABLES: LazyLock<Vec<String>> = LazyLock::new(|| all().map(Setting::variable).collect());
+static VARIABLES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let variables = all().map(Setting::variable);
+    variables
+        .chain(all().filter_map(Setting::file_variable))
+        .collect()
+});
 
-/// The variables of every setting.
+/// The variables of every setting, those that name a file included.
 pub(super) fn variables() -> &'static [String] {
     &VARIABLES
 }

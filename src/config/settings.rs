@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::amount::{ByteSize, Rate};
 use super::database_url::{DatabaseUrl, in_folder};
+use super::media_range::MediaRange;
 use super::net::CorsOrigin;
 use super::reader::Reader;
 use super::redis_url::{KeyPrefix, RedisUrl};
@@ -18,7 +19,7 @@ use super::storage_url::{Region, S3Endpoint, StorageUrl};
 use super::value::{Environment, LogFilter, LogFormat, Synchronous, Value};
 
 /// Every group, in the order of the reference.
-pub(super) static GROUPS: [Group; 12] = [
+pub(super) static GROUPS: [Group; 14] = [
     Server::GROUP,
     Log::GROUP,
     Limits::GROUP,
@@ -31,6 +32,8 @@ pub(super) static GROUPS: [Group; 12] = [
     Sqlite::GROUP,
     Outbox::GROUP,
     Storage::GROUP,
+    Attachments::GROUP,
+    Avatars::GROUP,
 ];
 
 group! {
@@ -45,10 +48,13 @@ group! {
         "ops_listen" => ops_listen: SocketAddr = Text("127.0.0.1:9464");
         /// Folder of the SQLite database and of the secret key that development makes.
         "data_dir" => data_dir: PathBuf = Text("data");
-        /// Key that signs access tokens and cursors: at least 32 random bytes as hex, base64 or text, the
-        /// same on every replica. Make one with `openssl rand -base64 32`.
+        /// Key that signs access tokens and seals the answers kept for an `Idempotency-Key`: at least 32 random
+        /// bytes as hex, base64 or text, the same on every replica. Make one with `openssl rand -base64 32`.
         "secret_key" => secret_key: Secret =
             Absent("none in production; in development made and kept in `{data_dir}/secret_key`");
+        /// Keys that are accepted beside it and sign nothing: the one before, or the next before it signs. With it the
+        /// key is changed without a failed request (docs/security.md). None may hold a comma.
+        "secret_key_previous" => secret_key_previous: Vec<Secret> = Text("");
         /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
         "trusted_proxies" => trusted_proxies: Vec<IpNet> = Text("");
         /// Web origins that may call the API from a browser. `*` is refused, because calls carry credentials.
@@ -250,5 +256,48 @@ group! {
         "storage.timeout" => timeout: Duration = Text("30s"), from "100ms" to "10m";
         /// Times a call to S3 is repeated when the server fails or cannot be reached.
         "storage.retries" => retries: usize = Text("3"), from "0" to "10";
+        /// Time a file is kept that nothing refers to any more, or not yet: for downloads under way and backups being made.
+        "storage.grace" => grace: Duration = Text("24h"), from "1s" to "30d";
+        /// Time between two searches for such files; one replica makes them.
+        "storage.collect_every" => collect_every: Duration = Text("1h"), from "1s" to "6h";
+    }
+}
+
+group! {
+    /// Files of events.
+    Attachments, "Attachments" {
+        /// Largest file, in bytes; larger ones are answered 413.
+        "attachments.max_size" => max_size: ByteSize = Text("100MiB"), from "1KiB" to "48GiB";
+        /// Files of one event.
+        "attachments.max_per_event" => max_per_event: u32 = Text("100"), from "1" to "10000";
+        /// Bytes that the files of one event may have together.
+        "attachments.event_quota" => event_quota: ByteSize = Text("1GiB"), from "1KiB" to "1024GiB";
+        /// Bytes that the files of one user may have together.
+        "attachments.user_quota" => user_quota: ByteSize = Text("5GiB"), from "1KiB" to "65536GiB";
+        /// Media types that are taken, each in full or up to a `*`. What a browser would run is never taken.
+        "attachments.types" => types: Vec<MediaRange> = Text("image/*, audio/*, video/*, text/*, application/pdf, \
+            application/json, application/zip, application/gzip, application/msword, application/vnd.ms-*, \
+            application/vnd.oasis.opendocument.*, application/vnd.openxmlformats-officedocument.*, application/rtf");
+        /// Time in which an upload must bring 32 KiB more; a slower one is answered 408. `request_timeout` is not for uploads.
+        "attachments.idle_timeout" => idle_timeout: Duration = Text("30s"), from "100ms" to "10m";
+        /// Uploads at once, per replica, which bounds the memory: 5 MiB each on S3, 512 KiB on a disk. Further ones are
+        /// answered 503 with `Retry-After`.
+        "attachments.uploads_at_once" => uploads_at_once: usize = Text("16"), from "1" to "10000";
+        /// Downloads at once, per replica. Further ones are answered 503 with `Retry-After`.
+        "attachments.downloads_at_once" => downloads_at_once: usize = Text("128"), from "1" to "100000";
+        /// Send downloads on to the store, where that can sign URLs (S3 can): clients must be able to reach it.
+        "attachments.redirect" => redirect: bool = Text("false");
+        /// Time a signed URL serves. Whoever has it needs nothing else.
+        "attachments.redirect_ttl" => redirect_ttl: Duration = Text("60s"), from "1s" to "1h";
+    }
+}
+
+group! {
+    /// Pictures of users: PNG, JPEG, WebP or GIF.
+    Avatars, "Avatars" {
+        /// Largest picture, in bytes; larger ones are answered 413.
+        "avatars.max_size" => max_size: ByteSize = Text("1MiB"), from "1KiB" to "16MiB";
+        /// Largest width and height, in pixels.
+        "avatars.max_pixels" => max_pixels: u32 = Text("4096"), from "16" to "65535";
     }
 }

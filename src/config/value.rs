@@ -181,6 +181,14 @@ impl<T: Value> Value for Vec<T> {
         }
         Err(wrong.join(" and "))
     }
+
+    fn shown(&self, text: &str) -> String {
+        if Self::SECRET {
+            vec![REDACTED; self.len()].join(",")
+        } else {
+            text.to_owned()
+        }
+    }
 }
 
 /// A filter of log lines in the syntax of `tracing_subscriber::EnvFilter`, known to be readable.

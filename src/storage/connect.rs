@@ -15,8 +15,8 @@ use crate::config::{Config, Environment, StorageUrl};
 
 /// Bytes gathered for a folder: enough that the number of calls costs nothing.
 const FILE_PART: usize = 512 << 10;
-/// Bytes of a part on S3: at least 5 MiB, and 10,000 parts make a file of 80 GiB ("Amazon S3 multipart upload limits").
-const S3_PART: usize = 8 << 20;
+/// Bytes of a part on S3: no less is allowed, and 10,000 parts make a file of 48 GiB ("Amazon S3 multipart upload limits").
+const S3_PART: usize = 5 << 20;
 
 pub(super) fn open(url: &StorageUrl, config: &Config) -> Result<Inner, Error> {
     match url {

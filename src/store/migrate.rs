@@ -4,7 +4,12 @@ use std::path::Path;
 
 use sqlx::migrate::{MigrateError, Migrator};
 
-use super::{Pools, Store, engine::Link, error::Error, open};
+use super::{
+    Pools, Store,
+    engine::{Link, Sql, reading, statement},
+    error::Error,
+    open,
+};
 
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -45,6 +50,23 @@ impl Store {
                 result
             }
         }
+    }
+
+    /// Whether the database is the target of a copy that has not come to its end: most of it may be missing.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn is_unfinished_copy(&self) -> Result<bool, Error> {
+        const SQL: Sql = Sql::same("SELECT name FROM meta WHERE name = 'copy'");
+        if self.schema_version().await?.applied == 0 {
+            return Ok(false);
+        }
+        let found = reading!(self, |session| {
+            statement!(session, "meta.unfinished_copy", SQL, |sql, link| {
+                sqlx::query_scalar::<_, String>(sql).fetch_optional(link)
+            })
+        })?;
+        Ok(found.is_some())
     }
 
     /// What the schema is and ought to be.

@@ -2,9 +2,12 @@
 
 mod answers;
 mod api_keys;
+mod attachments;
+mod avatars;
 mod backups;
 mod changes;
 mod columns;
+mod copy;
 mod database_clock;
 mod deliveries;
 mod engine;
@@ -12,6 +15,7 @@ mod error;
 mod event_list;
 mod event_row;
 mod events;
+mod files;
 mod gate;
 mod generations;
 mod idempotency;
@@ -37,8 +41,13 @@ use sqlx::SqlitePool;
 pub use self::{
     answers::{Answer, Answered},
     api_keys::NewApiKey,
+    attachments::NewAttachment,
     backups::{BackupFile, BackupRun, BackupState},
     columns::Timestamp,
+    copy::{
+        COLUMNS_LEFT_OUT, Checksum, CopiedTable, CopyError, CopyOptions, CopyReport, CopyStep,
+        TABLES_LEFT_OUT, copy, source_schema,
+    },
     deliveries::{Delivery, QueueState, RetryPolicy},
     engine::{Engine, Session},
     error::{Error, Refusal, Transient},

@@ -62,7 +62,7 @@ impl Settings {
             .to_owned())
     }
 
-    fn sqlite(&self) -> Result<SqliteConnectOptions, Error> {
+    pub(super) fn sqlite(&self) -> Result<SqliteConnectOptions, Error> {
         let synchronous = match self.synchronous {
             "normal" => SqliteSynchronous::Normal,
             "extra" => SqliteSynchronous::Extra,

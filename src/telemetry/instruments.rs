@@ -4,6 +4,7 @@ pub mod cache;
 pub mod database;
 pub mod error_types;
 mod family;
+pub mod files;
 pub mod health;
 pub mod outbox;
 pub mod pipeline;
@@ -164,6 +165,10 @@ pub static INSTRUMENTS: &[Instrument] = &[
     seconds("storage_operation_duration_seconds", &["storage", "operation", "error_type"], STORAGE_BOUNDS, "Time of one call to a store of files, repetitions included; error_type is empty when it succeeded."),
     counter("storage_operation_errors_total", &["storage", "error_type"], "Calls to a store of files that failed, by what went wrong; not_found can be no fault."),
     Instrument { unit: "bytes", ..counter("storage_transferred_bytes_total", &["storage", "direction"], "Bytes read from and written to a store of files.") },
+    counter("file_uploads_total", &["file", "outcome"], "Uploads that ended; the outcome is stored, client_gone, or the code of the problem that was answered."),
+    counter("file_downloads_total", &["file", "outcome"], "Downloads that began: whole, partial, redirected to the store, or unchanged since the client's copy."),
+    counter("file_collections_deleted_total", &["reason"], "Files deleted from the store because nothing refers to them: deleted, unknown to the database, or never finished."),
+    gauge("file_collection_age_seconds", "seconds", &[], "Time since files that nothing refers to were last collected, by whichever replica; 0 before the first time."),
     // What protects and speeds up.
     counter("rate_limit_decisions_total", &["policy", "outcome"], "Decisions of the rate limiter."),
     gauge("rate_limit_tracked_keys", "", &["policy"], "Clients that the rate limiter remembers."),
@@ -175,6 +180,7 @@ pub static INSTRUMENTS: &[Instrument] = &[
     gauge("cache_shared_breaker_state", "", &["state"], "1 for the state of the breaker before Redis: closed (in use), open, half_open (being tried), or off (none is set up)."),
     seconds("cache_shared_operation_duration_seconds", &["operation", "error_type"], DATABASE_BOUNDS, "Time of an operation of Redis; error_type is empty when it succeeded."),
     counter("auth_attempts_total", &["method", "outcome"], "Attempts to authenticate."),
+    counter("secret_key_uses_total", &["purpose", "key"], "Access tokens verified and kept answers opened, by the key that was good: the current one, or one of secret_key_previous."),
     counter("idempotency_requests_total", &["outcome"], "Requests with an idempotency key, by what was found under it."),
     // What the product does.
     counter("events_written_total", &["operation"], "Events created, updated, cancelled and deleted."),

@@ -13,6 +13,7 @@ mod api;
 mod background;
 mod cache;
 mod config;
+mod files;
 mod monitoring;
 mod ops;
 mod store;

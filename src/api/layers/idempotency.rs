@@ -24,6 +24,7 @@ use crate::{
     api::{
         Api,
         extract::read_body,
+        layers::guard::brings_a_file,
         principal::{Authentication, Principal},
         problem::Problem,
         problem_types as types,
@@ -58,7 +59,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Once {
 
 /// Does the request's work once.
 pub(crate) async fn once(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    if request.method() != Method::POST {
+    // To know whether a file is the same it would have to be kept, or sent again: it is not done once.
+    if request.method() != Method::POST || brings_a_file(&request) {
         return next.run(request).await;
     }
     // Without a principal there is nobody whose key it could be; and an answer with tokens is nobody's to have twice.
@@ -251,21 +253,21 @@ async fn run_once(
     {
         Ok(()) => guard.ticket = None,
         // The answer is right all the same; only a repeat would be worked out again.
-        Err(failure) => tracing::warn!(
-            error = store::chain(&failure),
-            "an answer could not be kept"
-        ),
+        Err(failure) => {
+            let error = store::chain(&failure);
+            tracing::warn!(error, "an answer could not be kept");
+        }
     }
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
 fn replay(api: &Api, answer: &[u8]) -> Result<Response, Problem> {
-    let reply = api
-        .tokens
-        .unseal(answer)
-        .and_then(|bytes| Reply::from_bytes(&bytes));
+    let reply = api.tokens.unseal(answer).and_then(|(used, bytes)| {
+        protection::secret_key_used("kept_answer", used.as_str());
+        Reply::from_bytes(&bytes)
+    });
     let Some(reply) = reply else {
-        // The secret was changed since.
+        // The secret was changed since, and the one before is not accepted any more.
         return Err(Problem::new(
             &types::IDEMPOTENCY_KEY_REUSED,
             "The kept answer can no longer be read; use a new key.",

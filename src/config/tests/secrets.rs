@@ -116,6 +116,113 @@ fn a_weak_key_stops_production_and_is_a_warning_in_development() {
     assert!(!warnings[0].contains("supersecret"), "{warnings:?}");
 }
 
+const OTHER_KEY: &str = "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9";
+
+#[test]
+fn previous_keys_are_judged_as_the_key_itself_and_never_shown() {
+    let previous = ("CONVOKE_SECRET_KEY_PREVIOUS", "supersecret");
+    let second = format!("{OTHER_KEY},supersecret");
+    for (value, place) in [("supersecret", 1), (second.as_str(), 2)] {
+        let found = faults(&[PRODUCTION, (previous.0, value)], "");
+        let start = format!(
+            "secret_key_previous (variable CONVOKE_SECRET_KEY_PREVIOUS): key {place} of the list (not shown)"
+        );
+        assert!(found[0].starts_with(&start), "{found:?}");
+        assert!(!found[0].contains("supersecret"), "{found:?}");
+    }
+    let warnings = load(&[previous], "").warnings;
+    assert!(warnings[0].contains("key 1") && !warnings[0].contains("supersecret"));
+    let warnings = load(&[PRODUCTION, (previous.0, GOOD_KEY)], "").warnings;
+    assert!(warnings[0].contains("is secret_key itself"), "{warnings:?}");
+}
+
+#[test]
+fn previous_keys_come_from_a_variable_or_the_file_and_only_their_number_is_shown() {
+    let shown = |loaded: &Loaded| {
+        let mut all = loaded.effective.iter();
+        let found = all.find(|one| one.key == "secret_key_previous");
+        found.unwrap().value.clone()
+    };
+    let two = format!("{OTHER_KEY}, {GOOD_KEY}");
+    let loaded = load(&[("CONVOKE_SECRET_KEY_PREVIOUS", &two)], "");
+    let keys = loaded.config.server.secret_key_previous.iter();
+    let keys: Vec<_> = keys.map(Secret::expose).collect();
+    assert_eq!(keys, [OTHER_KEY, GOOD_KEY]);
+    assert_eq!(shown(&loaded), "[redacted],[redacted]");
+    let loaded = load(&[], &format!("secret_key_previous = [\"{OTHER_KEY}\"]"));
+    assert_eq!(shown(&loaded), "[redacted]");
+    assert_eq!(shown(&load(&[], "")), "");
+    assert!(!format!("{loaded:?}").contains(OTHER_KEY));
+}
+
+#[test]
+fn a_secret_can_be_in_a_file_that_a_variable_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let key = file("key", &format!("  {OTHER_KEY}\n"));
+    let keys = file("keys", &format!("{GOOD_KEY}\n\n{OTHER_KEY}\n"));
+    let url = file("url", "postgres://u:p@h/d\n");
+    let mut given = sources(
+        &[
+            PRODUCTION,
+            ("CONVOKE_SECRET_KEY_FILE", &key),
+            ("CONVOKE_SECRET_KEY_PREVIOUS_FILE", &keys),
+            ("CONVOKE_DATABASE_URL_FILE", &url),
+        ],
+        "",
+    );
+    given.environment.remove("CONVOKE_SECRET_KEY");
+    let loaded = Config::load(&given).unwrap();
+    let server = &loaded.config.server;
+    assert_eq!(server.secret_key.expose(), OTHER_KEY);
+    assert_eq!(server.secret_key_previous.len(), 2);
+    assert_eq!(loaded.config.database.url.expose(), "postgres://u:p@h/d");
+    let source = |key: &str| {
+        let found = loaded.effective.iter().find(|one| one.key == key);
+        found.unwrap().source.clone()
+    };
+    let variable = Source::Variable("CONVOKE_SECRET_KEY_FILE".to_owned());
+    assert_eq!(source("secret_key"), variable);
+    let unknown = loaded.warnings.iter().filter(|one| one.contains("_FILE"));
+    assert_eq!(unknown.count(), 0);
+}
+
+#[test]
+fn a_file_of_a_secret_that_cannot_serve_is_a_fault_and_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let path = file.display().to_string();
+    let judged = |text: Option<&str>, pairs: &[(&str, &str)]| {
+        if let Some(text) = text {
+            std::fs::write(&file, text).unwrap();
+        }
+        let mut given = sources(pairs, "");
+        given
+            .environment
+            .insert("CONVOKE_SECRET_KEY_FILE".into(), path.clone().into());
+        if pairs.iter().all(|(name, _)| *name != "CONVOKE_SECRET_KEY") {
+            given.environment.remove("CONVOKE_SECRET_KEY");
+        }
+        Config::load(&given).unwrap_err().to_string()
+    };
+    assert!(judged(None, &[PRODUCTION]).contains("cannot be read from"));
+    assert!(judged(Some("\n"), &[PRODUCTION]).contains("is missing from"));
+    let two = judged(Some("supersecret\nsupersecret\n"), &[PRODUCTION]);
+    assert!(two.contains("more than one line") && !two.contains("supersecret"));
+    let weak = judged(Some("supersecret\n"), &[PRODUCTION]);
+    assert!(weak.contains("variable CONVOKE_SECRET_KEY_FILE"), "{weak}");
+    assert!(
+        weak.contains("shorter") || weak.contains("example"),
+        "{weak}"
+    );
+    let both = [PRODUCTION, ("CONVOKE_SECRET_KEY", GOOD_KEY)];
+    assert!(judged(Some(OTHER_KEY), &both).contains("given twice, also as CONVOKE_SECRET_KEY"));
+}
+
 #[test]
 fn development_makes_a_strong_private_key_and_keeps_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -244,6 +351,10 @@ fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given()
             "CONVOKE_SECRET_KEY",
             "a-secret-that-nobody-may-see-0123456789",
         ),
+        (
+            "CONVOKE_SECRET_KEY_PREVIOUS",
+            "a-secret-that-was,a-secret-that-will-be",
+        ),
         ("CONVOKE_DATABASE_URL", "postgres://u:a-secret-that@db/x"),
         (
             "CONVOKE_DATABASE_LISTEN_URL",
@@ -268,6 +379,7 @@ fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given()
         given,
         [
             "secret_key",
+            "secret_key_previous",
             "redis.url",
             "database.url",
             "database.listen_url",

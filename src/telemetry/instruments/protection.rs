@@ -7,6 +7,7 @@ use super::family::Family;
 static DECISIONS: Family<Counter, 2> = Family::new("rate_limit_decisions_total");
 static TRACKED: Family<Gauge, 1> = Family::new("rate_limit_tracked_keys");
 static AUTH: Family<Counter, 2> = Family::new("auth_attempts_total");
+static SECRET_KEY: Family<Counter, 2> = Family::new("secret_key_uses_total");
 static IDEMPOTENCY: Family<Counter, 1> = Family::new("idempotency_requests_total");
 
 /// Makes the series of every rate-limit policy and outcome exist.
@@ -29,6 +30,20 @@ pub fn prime_requests(auth_methods: &[&'static str], auth_outcomes: &[&'static s
     for outcome in ["new", "replayed", "conflict", "mismatch"] {
         IDEMPOTENCY.prime([outcome]);
     }
+}
+
+/// Makes the series of every use of the secret key, and of a previous one, exist.
+pub fn prime_secret_keys() {
+    for purpose in ["access_token", "kept_answer"] {
+        for key in ["current", "previous"] {
+            SECRET_KEY.prime([purpose, key]);
+        }
+    }
+}
+
+/// Counts what was found good by the secret key, or by a previous one.
+pub fn secret_key_used(purpose: &'static str, key: &'static str) {
+    SECRET_KEY.with([purpose, key], |one| one.increment(1));
 }
 
 /// Counts a decision of the rate limiter.

@@ -61,7 +61,9 @@ fn prime_all() -> requests::Requests {
     outbox::prime(&["email"], &["delivered"]);
     protection::prime_rate_limits(&["write"], &["allowed"]);
     cache::prime(&["sessions"]);
+    protection::prime_secret_keys();
     protection::prime_requests(&["password"], &["ok"]);
+    files::prime(&["avatar"], &["stored"], &["whole"]);
     storage::prime("file", ["get"], ["timeout"]);
     product::prime(&["accepted"], &["confirmed"], &["event_changed"]);
     requests::Requests::new([requests::Route {

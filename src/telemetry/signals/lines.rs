@@ -74,6 +74,9 @@ pub static FIELDS: &[Field] = &[
     integer("idempotency_keys", "Idempotency keys forgotten."),
     integer("refresh_tokens", "Refresh tokens forgotten."),
     integer("dropped", "Spans lost."),
+    integer("deleted", "Files deleted that were removed, or whose event was."),
+    integer("unknown", "Files deleted that the database knew nothing of."),
+    integer("unfinished", "Uploads deleted that were cut off."),
 ];
 
 /// Every line that the program writes itself. Libraries add theirs at the levels that the filter lets through.
@@ -82,6 +85,7 @@ pub static LINES: &[Line] = &[
     Line { message: "request", level: "INFO", target: "convoke::request", fields: &["method", "route", "status", "outcome", "duration_ms", "database_ms", "database_queries", "request_bytes", "response_bytes?", "principal", "rate_limit?", "error_code?"], needs: "" },
     Line { message: "starting", level: "INFO", target: "convoke::cli::serve", fields: &["version", "revision", "environment"], needs: "" },
     Line { message: "the schema is up to date", level: "INFO", target: "convoke::cli::serve", fields: &["from", "to", "seconds"], needs: "" },
+    Line { message: "the supervisor could not be told", level: "WARN", target: "convoke::cli::serve::supervisor", fields: &["error"], needs: "a NOTIFY_SOCKET at which nobody reads" },
     Line { message: "listening", level: "INFO", target: "convoke::cli::serve", fields: &["listener", "address"], needs: "" },
     Line { message: "API      {}", level: "INFO", target: "convoke::cli::serve", fields: &[], needs: "" },
     Line { message: "Docs     {}", level: "INFO", target: "convoke::cli::serve", fields: &[], needs: "" },
@@ -136,4 +140,9 @@ pub static LINES: &[Line] = &[
     Line { message: "spans cannot be exported", level: "WARN", target: "convoke::telemetry::traces::span_export", fields: &["error"], needs: "a collector that does not answer" },
     Line { message: "spans are exported again", level: "INFO", target: "convoke::telemetry::traces::span_export", fields: &[], needs: "a collector that answers again" },
     Line { message: "the last spans were not exported", level: "WARN", target: "convoke::telemetry::traces", fields: &["error", "dropped"], needs: "a collector that does not answer at the end" },
+    Line { message: "the store of files failed", level: "WARN", target: "convoke::api::files", fields: &["error"], needs: "a store of files that fails" },
+    Line { message: "a download broke off", level: "WARN", target: "convoke::api::files::content", fields: &["error"], needs: "a store of files that fails while it is read" },
+    Line { message: "a file could not be discarded yet", level: "DEBUG", target: "convoke::api::attachments", fields: &["error"], needs: "a store of files that fails after an upload" },
+    Line { message: "files that nothing refers to were deleted", level: "INFO", target: "convoke::background::collector", fields: &["deleted", "unknown", "unfinished"], needs: "files that were removed a grace ago" },
+    Line { message: "files that nothing refers to could not be collected", level: "WARN", target: "convoke::background::collector", fields: &["error"], needs: "a store of files, or a database, that fails" },
 ];

@@ -5,4 +5,5 @@ mod flow;
 mod idempotency;
 mod limits;
 mod protocol;
+mod rotation;
 mod seats;

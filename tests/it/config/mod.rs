@@ -1,4 +1,5 @@
 //! Settings, seen from the command line.
 
 mod commands;
+mod health;
 mod refusal;

@@ -8,6 +8,7 @@ pub(crate) mod commands;
 pub(crate) mod history;
 pub(crate) mod load;
 pub(crate) mod log;
+pub(crate) mod moto;
 pub(crate) mod nginx;
 pub(crate) mod openmetrics;
 pub(crate) mod otlp;

@@ -189,6 +189,11 @@ impl Service {
         self.http.clone()
     }
 
+    /// Its folder of data.
+    pub(crate) fn data_dir(&self) -> &std::path::Path {
+        self.data_dir.path()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -294,6 +299,12 @@ impl Service {
             }
         }
         self.restart().await;
+    }
+
+    /// Changes a setting for the next start.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
     }
 
     fn stop_if_running(&mut self) {
