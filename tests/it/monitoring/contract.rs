@@ -47,9 +47,7 @@ const UNREACHED: &[(&str, &str)] = &[
         "idempotency_keys.take_over",
         "a request with a key whose process died",
     ),
-    ("leases.give_back", "a scheduled job"),
     ("leases.renew", "a scheduled job that takes its time"),
-    ("leases.take", "a scheduled job"),
     (
         "token_families.revoke_user",
         "`convoke user disable` ends all logins of an account",
