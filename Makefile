@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: upgrade-drill help run test lint fmt docs fuzz mutate-rules load observe previews
+.PHONY: help run test lint fmt docs fuzz mutate-rules load observe previews copy-bench upgrade-drill
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -52,3 +52,8 @@ previews: ## Draw each dashboard and the console after a real load, into docs/pr
 	cargo build --locked
 	tests/console.sh previews
 	$(KIT) previews
+
+copy-bench: ## Copy 100,000 events from engine to engine and back, with a kill half-way, and compare
+	tests/install.sh
+	cargo build --locked --release
+	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) copy_bench --kill $(COPY_BENCH)

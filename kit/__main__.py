@@ -12,6 +12,7 @@ COMMANDS = {
     "load": "run the load tests against a service started here, and compare both sides' counts",
     "observe": "start Convoke, Prometheus, Alertmanager and a load on this machine, until interrupted",
     "upgrade_drill": "roll two replicas from the previous release to this one under load; no request may fail",
+    "copy_bench": "copy 100,000 events from engine to engine and back, and compare",
     "previews": "draw each dashboard from a real Prometheus after a real load",
 }
 

@@ -51,11 +51,11 @@ def unit(text: str, folder: Path) -> Iterator[str]:
         yield f"{where}: the EnvironmentFile has no example"
 
 
-def systemd(text: str) -> Iterator[str]:
-    """What systemd thinks of the unit, with a program that exists."""
-    where = "deploy/systemd/convoke.service"
+def systemd(text: str, name: str = "convoke.service") -> Iterator[str]:
+    """What systemd thinks of a unit, with a program that exists."""
+    where = f"deploy/systemd/{name}"
     with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(scratch) / "convoke.service"
+        copy = Path(scratch) / name
         copy.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE))
         try:
             # It names an unknown directive and agrees all the same.
@@ -68,6 +68,28 @@ def systemd(text: str) -> Iterator[str]:
     exposure = re.search(r"Overall exposure level for \S+: (\d+\.\d+)", judged)
     if exposure is None or float(exposure[1]) >= EXPOSURE:
         yield f"{where}: its exposure is {exposure[1] if exposure else 'unknown'}, not below {EXPOSURE}"
+
+
+def backup(folder: Path) -> Iterator[str]:
+    """The unit of backups: the service's user and data, and no less confined; and its timer."""
+    where, name = "deploy/systemd/convoke-backup.service", "convoke-backup.service"
+    text = (folder / name).read_text()
+    found, service = directives(text), directives((folder / "convoke.service").read_text())
+    given = dict(line.split("=", 1) for line in found.get("Environment", []))
+    if found.get("User") != ["convoke"] or found.get("EnvironmentFile") != service.get("EnvironmentFile"):
+        yield f"{where}: it is not the service's user, or has other settings"
+    folders = {f"/var/lib/{one}" for one in (found.get("StateDirectory") or [""])[0].split()}
+    to = given.get("CONVOKE_BACKUP_TO", "").removeprefix("file://")
+    if not {given.get("CONVOKE_DATA_DIR", ""), to} <= folders or to == given.get("CONVOKE_DATA_DIR"):
+        yield f"{where}: CONVOKE_DATA_DIR and CONVOKE_BACKUP_TO are not two StateDirectories"
+    yield from systemd(text, name)
+    with tempfile.TemporaryDirectory() as scratch:
+        for one in ("convoke-backup.timer", name):
+            unit_ = (folder / one).read_text()
+            unit_ = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit_, flags=re.MULTILINE)
+            (Path(scratch) / one).write_text(unit_)
+        if refused := refusal("systemd-analyze", "verify", str(Path(scratch) / "convoke-backup.timer")):
+            yield f"deploy/systemd/convoke-backup.timer: {refused}"
 
 
 def nginx(text: str) -> Iterator[str]:
@@ -213,7 +235,8 @@ def _no_ops(where: str, text: str) -> Iterator[str]:
 def check(folder: Path = DEPLOY) -> list[str]:
     """Everything that is wrong with the files for a machine."""
     service, proxy = (folder / "systemd/convoke.service").read_text(), (folder / "nginx.conf").read_text()
-    found = [*unit(service, folder / "systemd"), *systemd(service), *nginx(proxy), *nginx_itself(proxy)]
+    found = [*unit(service, folder / "systemd"), *systemd(service), *backup(folder / "systemd")]
+    found += [*nginx(proxy), *nginx_itself(proxy)]
     try:
         found += caddy(adapted(folder / "Caddyfile"))
     except RefusedError as refused:

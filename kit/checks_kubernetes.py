@@ -45,6 +45,15 @@ class Overlay:
         """The documents of a kind."""
         return [one for one in self.documents if one["kind"] == kind]
 
+    def policies(self) -> list[Document]:
+        """The network policies of the replicas; those of jobs are for `jobs`."""
+        theirs = [one["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"] for one in self.of("CronJob")]
+        return [
+            one
+            for one in self.of("NetworkPolicy")
+            if not any(one["spec"]["podSelector"].get("matchLabels", {}).items() <= labels.items() for labels in theirs)
+        ]
+
     def selects(self, labels: dict[str, str]) -> bool:
         """Whether a selector finds the pods."""
         return bool(labels) and labels.items() <= self.labels.items()
@@ -140,7 +149,7 @@ def selectors(overlay: Overlay) -> Iterator[str]:
     found = [("Deployment", overlay.deployment["spec"]["selector"]["matchLabels"])]
     found += [("spread", one["labelSelector"]["matchLabels"]) for one in overlay.pod["topologySpreadConstraints"]]
     found += [(one["metadata"]["name"], one["spec"]["selector"]) for one in overlay.of("Service")]
-    budgets, policies = overlay.of("PodDisruptionBudget"), overlay.of("NetworkPolicy")
+    budgets, policies = overlay.of("PodDisruptionBudget"), overlay.policies()
     found += [("PodDisruptionBudget", one["spec"]["selector"]["matchLabels"]) for one in budgets]
     found += [("NetworkPolicy", one["spec"]["podSelector"].get("matchLabels", {})) for one in policies]
     for name, labels in found:
@@ -170,7 +179,7 @@ def selectors(overlay: Overlay) -> Iterator[str]:
 def network(overlay: Overlay) -> Iterator[str]:
     """Who reaches which port: the ingress the public one, the monitoring the other, and nobody both."""
     wanted = {"http": "ingress-nginx", "ops": "monitoring"}
-    for policy in overlay.of("NetworkPolicy"):
+    for policy in overlay.policies():
         where, spec = f"{overlay.where}: NetworkPolicy", policy["spec"]
         if set(spec["policyTypes"]) != {"Ingress", "Egress"}:
             yield f"{where}: it does not decide on both directions"
@@ -190,6 +199,37 @@ def network(overlay: Overlay) -> Iterator[str]:
             needed.add(int(endpoint.rpartition(":")[2]))
         if needed - leaving:
             yield f"{where}: it keeps Convoke from the ports {sorted(needed - leaving)}"
+
+
+def jobs(overlay: Overlay) -> Iterator[str]:
+    """What the schedule starts: confined as the replicas are, with their settings, and reached by nobody."""
+    for job in overlay.of("CronJob"):
+        where = f"{overlay.where}: CronJob {job['metadata']['name']}"
+        template = job["spec"]["jobTemplate"]["spec"]["template"]
+        pod, one = template["spec"], template["spec"]["containers"][0]
+        for name in ("securityContext", "serviceAccountName", "automountServiceAccountToken"):
+            if pod.get(name) != overlay.pod.get(name):
+                yield f"{where}: it has another {name} than the replicas"
+        if (one["securityContext"], one["envFrom"]) != (overlay.container["securityContext"], overlay.container["envFrom"]):
+            yield f"{where}: it is less confined than the replicas, or has other settings"
+        if "memory" not in one["resources"].get("limits", {}):
+            yield f"{where}: it has no limit of memory"
+        if job["spec"].get("concurrencyPolicy") != "Forbid":
+            yield f"{where}: two may run at once"
+        labels = template["metadata"]["labels"]
+        for service in overlay.of("Service"):
+            if service["spec"]["selector"].items() <= labels.items():
+                yield f"{where}: {service['metadata']['name']} takes it for a replica"
+        found = [
+            policy["spec"]
+            for policy in overlay.of("NetworkPolicy")
+            if policy["spec"]["podSelector"].get("matchLabels", {}).items() <= labels.items()
+        ]
+        leaving = {port["port"] for spec in found for rule in spec["egress"] for port in rule["ports"]}
+        if len(found) != 1 or found[0]["ingress"] or leaving != {53, 443, 5432}:
+            yield f"{where}: its network is not closed but for the database and S3"
+        if not overlay.settings.get("CONVOKE_BACKUP_TO"):
+            yield f"{where}: CONVOKE_BACKUP_TO is not set"
 
 
 def monitoring(overlay: Overlay) -> Iterator[str]:
@@ -280,7 +320,7 @@ def check(folder: Path = DEPLOY / "kubernetes") -> list[str]:
     for name in {"base", "production"} - overlays.keys():
         found.append(f"deploy/kubernetes: there is no {name} that builds")
     for name, overlay in overlays.items():
-        for one in (container, migration, ingress, selectors, network, *((monitoring, production) * (name != "base"))):
+        for one in (container, migration, ingress, selectors, network, jobs, *((monitoring, production) * (name != "base"))):
             found += one(overlay)
     if "base" in overlays:
         found += runbooks(overlays["base"])

@@ -13,7 +13,7 @@ OF_DEPLOYMENT = {"CONVOKE_CONFIG", "CONVOKE_IMAGE", "CONVOKE_REVISION"}
 # Beyond its settings, the end takes a second more for requests, and five each for the database and the ops listener
 # (src/cli/shutdown.rs).
 SHUTDOWN_EXTRA = 11.1
-_NAME = re.compile(r"(?<![A-Z_])(?:CONVOKE|OTEL)_[A-Z_]*[A-Z]")
+_NAME = re.compile(r"(?<![A-Z_])(?:CONVOKE|OTEL)_[A-Z0-9_]*[A-Z0-9]")
 _UNITS = {"KiB": 1024, "MiB": 1024**2}
 
 

@@ -1,12 +1,15 @@
 //! The HTTP surface: the state handlers share, the route table, and the order of the layers.
 
 mod api_keys;
+mod attachments;
 mod auth;
+mod avatars;
 mod conditional;
 mod docs;
 mod event_wire;
 mod events;
 mod extract;
+mod files;
 mod history;
 mod keyring;
 mod layers;
@@ -43,6 +46,7 @@ use tower_http::{
 
 pub use self::openapi::openapi_json;
 use self::{
+    files::Files,
     layers::{client, guard, headers, idempotency, observe, rate_limit},
     passwords::{HashError, Passwords},
     principal::{Authentication, Principals},
@@ -52,8 +56,10 @@ use self::{
     tokens::Tokens,
 };
 use crate::{
+    cache::Caches,
     config::{Config, CorsOrigin},
     lifecycle::Lifecycle,
+    storage::Storage,
     store::Store,
     telemetry::{
         in_flight::InFlight,
@@ -83,6 +89,7 @@ impl std::fmt::Debug for Api {
 /// See [`Api`].
 pub struct Shared {
     store: Store,
+    files: Files,
     lifecycle: Lifecycle,
     tokens: Tokens,
     passwords: Passwords,
@@ -115,6 +122,7 @@ impl Api {
     pub fn new(
         config: &Config,
         store: Store,
+        storage: Storage,
         lifecycle: &Lifecycle,
         in_flight: InFlight,
     ) -> Result<Self, HashError> {
@@ -134,8 +142,10 @@ impl Api {
             rates: rate_limit::Rates::new(&config.rate_limit),
         };
         prime();
+        let caches = Caches::new(config, &store);
+        caches.start(lifecycle);
         Ok(Self(Arc::new(Shared {
-            principals: Principals::new(store.clone(), tokens.clone(), &config.cache),
+            principals: Principals::new(store.clone(), tokens.clone(), caches),
             passwords: Passwords::new(&config.auth)?,
             requests: Requests::new(routes.series()),
             in_flight,
@@ -145,6 +155,7 @@ impl Api {
             cors_origins: config.server.cors_origins.clone(),
             hsts: config.server.hsts,
             refresh_ttl: config.auth.refresh_token_ttl,
+            files: Files::new(config, storage),
             store,
             tokens,
             limits,
@@ -175,7 +186,6 @@ impl Api {
 /// Makes every series that can be known at start.
 fn prime() {
     protection::prime_rate_limits(rate_limit::POLICIES, rate_limit::OUTCOMES);
-    protection::prime_caches(principal::CACHES);
     protection::prime_requests(auth::METHODS, auth::OUTCOMES);
     protection::prime_secret_keys();
 }

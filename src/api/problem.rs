@@ -108,6 +108,11 @@ impl Problem {
         }
     }
 
+    /// What it is, for programs.
+    pub(crate) const fn code(&self) -> &'static str {
+        self.kind.code
+    }
+
     /// Its status.
     pub(crate) fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -238,6 +243,14 @@ impl From<Refusal> for Problem {
             Refusal::AlreadyParticipant => Self::new(
                 &types::ALREADY_PARTICIPANT,
                 "One of these people takes part already; nobody was invited.",
+            ),
+            Refusal::TooManyAttachments => Self::new(
+                &types::TOO_MANY_ATTACHMENTS,
+                "The event has as many files as it may have.",
+            ),
+            Refusal::QuotaExceeded => Self::new(
+                &types::QUOTA_EXCEEDED,
+                "The files of the event, or yours, would come to more than they may.",
             ),
             Refusal::TooManyKeys => Self::new(
                 &types::TOO_MANY_API_KEYS,

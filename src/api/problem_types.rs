@@ -44,6 +44,9 @@ problem_types! {
     MALFORMED_QUERY = "malformed_query" 400: "The query is malformed",
         "The query string names a parameter that this path does not know, or one of them twice.",
         "Send only the documented parameters, each once; the errors name those refused.";
+    MALFORMED_MULTIPART = "malformed_multipart" 400: "The form is malformed",
+        "The body is not a form with the one part `file` (RFC 7578), or it ended early.",
+        "Send one part named `file`, or the bytes themselves with their own Content-Type.";
     INVALID_CURSOR = "invalid_cursor" 400: "The cursor cannot be used",
         "The cursor is none of ours, or was handed out for a list with other parameters.",
         "Use the cursor with the very query that returned it, or begin again without one.";
@@ -92,6 +95,12 @@ problem_types! {
     TOO_MANY_API_KEYS = "too_many_api_keys" 409: "Too many keys",
         "An account has at most 100 keys at a time.",
         "Revoke one first.";
+    TOO_MANY_ATTACHMENTS = "too_many_attachments" 409: "Too many files",
+        "The event has as many files as it may have.",
+        "Remove one first.";
+    QUOTA_EXCEEDED = "quota_exceeded" 409: "No room is left for files",
+        "The files of the event, or those that the caller brought, would come to more bytes than they may.",
+        "Remove files that are no longer needed, or ask the operator for more room.";
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress" 409 retry 1: "The first request is still running",
         "A request with this Idempotency-Key is being answered.",
         "Repeat it after a moment to get that answer.";
@@ -107,6 +116,18 @@ problem_types! {
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type" 415: "The media type is not supported",
         "The body's Content-Type is not one that this path reads.",
         "Send `application/json`; PATCH of an event or a profile reads `application/merge-patch+json` too.";
+    MEDIA_TYPE_MISMATCH = "media_type_mismatch" 415: "The file is not what it is sent as",
+        "The file's own bytes say that it is of another media type than its Content-Type.",
+        "Send the right Content-Type, or none.";
+    ACTIVE_CONTENT = "active_content" 415: "A browser would run the file",
+        "HTML, SVG, XML, style sheets and scripts are not taken, whatever they are called.",
+        "Pack it into an archive, or send it as a PDF or a picture.";
+    RANGE_NOT_SATISFIABLE = "range_not_satisfiable" 416: "The file has no such bytes",
+        "The range begins beyond the end of the file (RFC 9110 §15.5.17).",
+        "`Content-Range` says how large it is.";
+    DIGEST_MISMATCH = "digest_mismatch" 422: "The file was damaged on its way",
+        "What arrived does not have the SHA-256 that Content-Digest or Repr-Digest names. Nothing was kept.",
+        "Send it again.";
     VALIDATION_FAILED = "validation_failed" 422: "The input is not valid",
         "The input was understood, but some of its values are not allowed. Nothing was changed.",
         "The errors name each field, a stable code, and what is accepted.";
@@ -127,6 +148,9 @@ problem_types! {
         "Fetch the thing to see, or repeat the request with its Idempotency-Key.";
     DATABASE_UNAVAILABLE = "database_unavailable" 503 retry 2: "The database is unavailable",
         "The database does not answer.",
+        "Try again after a moment, later each time.";
+    STORAGE_UNAVAILABLE = "storage_unavailable" 503 retry 5: "The store of files is unavailable",
+        "The store of files does not answer, or not as it should. Everything else works.",
         "Try again after a moment, later each time.";
     SHUTTING_DOWN = "shutting_down" 503 retry 1: "The service is shutting down",
         "This replica takes no more requests.",

@@ -59,6 +59,11 @@ impl Reply {
         }
     }
 
+    /// Its status.
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// With a header; one that cannot be written is left out.
     #[must_use]
     pub(crate) fn with(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {

@@ -15,7 +15,7 @@ use utoipa_axum::{
 };
 
 use super::{
-    Api, api_keys, auth, events, history, notifications,
+    Api, api_keys, attachments, auth, avatars, events, history, notifications,
     participants::{self, InvitedBody},
     problem::{Problem, ProblemBody},
     problem_types::SHUTTING_DOWN,
@@ -70,6 +70,11 @@ pub(super) fn table() -> (Router<Api>, utoipa::openapi::OpenApi) {
         routes!(participants::invite, participants::list),
         routes!(participants::get, participants::remove),
         routes!(participants::answer),
+        routes!(attachments::add, attachments::list),
+        routes!(attachments::get, attachments::remove),
+        routes!(attachments::download),
+        routes!(avatars::set, avatars::get_own, avatars::remove),
+        routes!(avatars::get),
         routes!(notifications::list),
         routes!(notifications::read_all),
         routes!(notifications::read),

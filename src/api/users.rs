@@ -36,6 +36,9 @@ pub(crate) struct UserBody {
     time_zone: String,
     /// What the user may do.
     role: Role,
+    /// The path of the user's picture; null without one.
+    #[schema(required = true)]
+    avatar_url: Option<String>,
     /// Grows by one with each change.
     #[schema(minimum = 1)]
     version: i64,
@@ -55,6 +58,9 @@ impl From<&User> for UserBody {
             display_name: user.display_name.clone(),
             time_zone: user.time_zone.clone(),
             role: user.role,
+            avatar_url: user
+                .has_avatar
+                .then(|| format!("/api/v1/users/{}/avatar", user.id)),
             version: user.version,
             created_at: user.created_at,
             updated_at: user.updated_at,
@@ -62,7 +68,7 @@ impl From<&User> for UserBody {
     }
 }
 
-fn reply(user: &User) -> Reply {
+pub(super) fn reply(user: &User) -> Reply {
     Reply::json(StatusCode::OK, &UserBody::from(user))
         .with_state(&user.version.to_string(), user.updated_at)
 }

@@ -1,10 +1,14 @@
 //! The way in: the command line and what each command needs of the rest.
 
+mod backup;
+mod copy;
 mod doctor;
+mod files;
 mod health;
 mod input;
 mod migrate;
 mod prepare;
+mod progress;
 mod serve;
 mod shutdown;
 mod user;
@@ -43,6 +47,12 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date.
     Migrate,
+    /// Make a backup, check one, or list them.
+    Backup(backup::Backup),
+    /// Put a backup back.
+    Restore(backup::Restore),
+    /// Copy the whole database into another one, on the same engine or the other.
+    Copy(copy::Arguments),
     /// Check settings, database, clock, disk and network, and say what to do.
     Doctor,
     /// Ask the service that runs with these settings whether it lives; ends with 1 when it does not answer.
@@ -72,6 +82,9 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Look after uploaded files.
+    #[command(subcommand)]
+    Files(files::Command),
     /// Manage accounts.
     #[command(subcommand)]
     User(user::Command),
@@ -144,6 +157,9 @@ impl Cli {
                 Box::pin(serve::run(loaded, traces)).await
             }
             Command::Migrate => migrate::run(&load(&sources)?).await,
+            Command::Backup(command) => command.run(&load(&sources)?).await,
+            Command::Restore(command) => command.run(&load(&sources)?).await,
+            Command::Copy(arguments) => copy::run(arguments, &load(&sources)?).await,
             Command::Doctor => doctor::run(&sources).await,
             Command::Health { ready } => health::run(&sources, ready).await,
             Command::Openapi => print(&crate::api::openapi_json()),
@@ -157,6 +173,7 @@ impl Cli {
                 Format::Markdown => signals::reference_markdown(),
                 Format::Json => signals::reference_json(),
             }),
+            Command::Files(command) => files::run(command, &load(&sources)?).await,
             Command::User(command) => user::run(command, &load(&sources)?).await,
         }
     }

@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::readiness::Readiness;
 use super::shutdown::{self, Running};
-use super::{Failure, REVISION, VERSION, migrate, prepare};
+use super::{Failure, REVISION, VERSION, backup, migrate, prepare};
 use crate::api::{self, Api};
 use crate::background;
+use crate::backup::Progress;
 use crate::config::{Config, Environment, Loaded, LogFormat};
 use crate::domain::change::{CHANNELS, ChangeKind};
 use crate::domain::participant::ParticipantStatus;
@@ -27,6 +28,7 @@ use crate::lifecycle::{Lifecycle, panic_text};
 use crate::listener::{self, Drained, Limits, Listener};
 use crate::ops::debug::DebugState;
 use crate::ops::{self, About, Console, OpsState, VersionInfo};
+use crate::storage::Storage;
 use crate::store::{FALLBACKS, OPERATIONS, POOL, READ_POOL, Store, TARGETS, Transient, chain};
 use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::{self, Guard, instruments, traces};
@@ -40,6 +42,9 @@ const OPS_STALL: Duration = Duration::from_secs(5);
 const OPS_DRAIN: Duration = Duration::from_secs(1);
 /// Time for the first request of a connection that was made just before the listener closed.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// Half a database would look like a whole one to whoever asks it.
+const UNFINISHED_COPY: &str = "the database is a copy that has not been finished and verified; run the same `convoke copy` again";
 
 /// Runs the service until it is asked to stop.
 pub(super) async fn run(loaded: Loaded, traces: traces::Options) -> Result<ExitCode, Failure> {
@@ -192,11 +197,22 @@ async fn start(
             );
         }
     }
+    match store.is_unfinished_copy().await {
+        Ok(false) => {}
+        Ok(true) => return Err(UNFINISHED_COPY.to_owned()),
+        Err(failure) => return Err(format!("the database cannot be read: {}", chain(&failure))),
+    }
     // Bound only now: until somebody accepts, a client is better refused than left waiting.
     let public = bind("public", config.server.listen).await?;
-    background::start(&store, background::Options::from_config(config), lifecycle);
+    let storage = Storage::open(config)
+        .map_err(|failure| format!("the store of files cannot be set up: {failure}"))?;
+    let backup = backup::context(config, None, Progress::silent());
+    let options = background::Options::from_config(config, backup);
+    // Before it is ready, so that no scrape of a ready service lacks them.
+    background::backups::observe(&store).await;
+    background::start(&store, &storage, options, lifecycle);
     readiness.opened(store.clone());
-    let api = Api::new(config, store.clone(), lifecycle, in_flight);
+    let api = Api::new(config, store.clone(), storage, lifecycle, in_flight);
     let api = api.map_err(|failure| format!("the API cannot be set up: {failure}"))?;
     let (gauges, closing) = (api.clone(), lifecycle.closing().clone());
     lifecycle.spawn("api gauges", async move {
@@ -350,6 +366,7 @@ fn prime(config: &Config) {
     let pools = [POOL].into_iter().chain(replica.then_some(READ_POOL));
     instruments::database::prime(system, OPERATIONS.iter().copied(), reasons, pools);
     instruments::replica::prime(replica, &TARGETS, &FALLBACKS);
+    instruments::backups::prime();
     instruments::outbox::prime(CHANNELS, background::dispatcher::OUTCOMES);
     let statuses: Vec<_> = ParticipantStatus::ALL
         .iter()

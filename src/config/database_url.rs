@@ -40,6 +40,14 @@ impl DatabaseUrl {
         self.engine
     }
 
+    /// Reads one that was given on the command line.
+    ///
+    /// # Errors
+    /// When it cannot be used; the reason holds no part of it.
+    pub fn argument(text: &str) -> Result<Self, String> {
+        <Self as Value>::parse(text)
+    }
+
     /// The whole URL with its password, for the driver only.
     pub fn expose(&self) -> &str {
         &self.url

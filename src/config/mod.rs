@@ -10,8 +10,11 @@ mod database_url;
 mod fault;
 mod file;
 mod key_file;
+mod media_range;
 mod net;
 mod reader;
+mod recipient;
+mod redis_url;
 mod reference;
 mod secret;
 mod setting;
@@ -25,11 +28,15 @@ mod value;
 pub use amount::{ByteSize, Rate};
 pub use database_url::{DatabaseUrl, Engine};
 pub use fault::{Fault, Faults, Source};
+pub use media_range::MediaRange;
 pub use net::CorsOrigin;
 pub use reader::Effective;
+pub use recipient::Recipient;
+pub use redis_url::{KeyPrefix, RedisUrl};
 pub use secret::Secret;
 pub use settings::{
-    Auth, Cache, Database, Limits, Log, Outbox, RateLimit, Server, Shutdown, Sqlite, Storage,
+    Attachments, Auth, Avatars, Backup, Cache, Database, Limits, Log, Outbox, RateLimit, Redis,
+    Server, Shutdown, Sqlite, Storage,
 };
 pub use sources::{SettingsFile, Sources, process_variable};
 pub use storage_url::{Region, S3Endpoint, StorageUrl};
@@ -56,6 +63,8 @@ pub struct Config {
     pub rate_limit: RateLimit,
     /// What is remembered between requests.
     pub cache: Cache,
+    /// The cache that replicas share.
+    pub redis: Redis,
     /// The database and its pool.
     pub database: Database,
     /// What only SQLite knows.
@@ -64,6 +73,12 @@ pub struct Config {
     pub outbox: Outbox,
     /// Where files are kept.
     pub storage: Storage,
+    /// Copies of the database and of uploaded files.
+    pub backup: Backup,
+    /// Files of events.
+    pub attachments: Attachments,
+    /// Pictures of users.
+    pub avatars: Avatars,
 }
 
 /// Settings that can be used, and what was noticed while reading them.
@@ -103,7 +118,7 @@ impl Config {
             sources.cpus,
             faults,
         );
-        let mut warnings = check::without_effect(&sources.environment, &reader);
+        let mut warnings = check::without_effect(&sources.environment);
         let config = Self::read(&mut reader).map(|mut config| {
             check::contradictions(&config, &mut reader);
             warnings.extend(check::doubts(&config));
@@ -155,10 +170,14 @@ impl Config {
         let auth = Auth::read(reader);
         let rate_limit = RateLimit::read(reader);
         let cache = Cache::read(reader);
+        let redis = Redis::read(reader);
         let database = Database::read(reader);
         let sqlite = Sqlite::read(reader);
         let outbox = Outbox::read(reader);
         let storage = Storage::read(reader);
+        let backup = Backup::read(reader);
+        let attachments = Attachments::read(reader);
+        let avatars = Avatars::read(reader);
         Some(Self {
             server: server?,
             log: log?,
@@ -167,10 +186,14 @@ impl Config {
             auth: auth?,
             rate_limit: rate_limit?,
             cache: cache?,
+            redis: redis?,
             database: database?,
             sqlite: sqlite?,
             outbox: outbox?,
             storage: storage?,
+            backup: backup?,
+            attachments: attachments?,
+            avatars: avatars?,
         })
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::secret::Secret;
-use super::setting::{Default, RESERVED, Setting, all};
+use super::setting::{Default, Setting, all};
 use super::settings::GROUPS;
 use super::value::Value;
 
@@ -57,16 +57,6 @@ pub(super) fn markdown() -> String {
             );
         }
     }
-    out.push_str(
-        "\n## Reserved\n\nKnown, and without effect in this version: setting one is a warning.\n\n",
-    );
-    for (key, purpose) in RESERVED {
-        let variable = key.to_uppercase();
-        push(
-            &mut out,
-            format_args!("- `CONVOKE_{variable}`, `{key}`: {purpose}.\n"),
-        );
-    }
     out.push_str("\n## `convoke.toml` with every default\n\n```toml\n");
     out.push_str(&sample());
     out.push_str("```\n");
@@ -98,7 +88,14 @@ pub(super) fn sample() -> String {
 
 fn sample_line(setting: &Setting, key: &str) -> String {
     match setting.default {
-        Default::Text(_) if setting.list => format!("{key} = []\n"),
+        Default::Text(text) if setting.list => {
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            let items: Vec<String> = items.map(|item| format!("\"{item}\"")).collect();
+            format!("{key} = [{}]\n", items.join(", "))
+        }
         Default::Text(text) if setting.bare => format!("{key} = {text}\n"),
         Default::Text(text) => format!("{key} = \"{text}\"\n"),
         Default::Absent(shown) | Default::Found(shown, _) => {

@@ -8,8 +8,11 @@ use ipnet::IpNet;
 
 use super::amount::{ByteSize, Rate};
 use super::database_url::{DatabaseUrl, in_folder};
+use super::media_range::MediaRange;
 use super::net::CorsOrigin;
 use super::reader::Reader;
+use super::recipient::Recipient;
+use super::redis_url::{KeyPrefix, RedisUrl};
 use super::secret::Secret;
 use super::setting::Default::{Absent, Found, Text};
 use super::setting::{Group, Setting, group};
@@ -17,7 +20,7 @@ use super::storage_url::{Region, S3Endpoint, StorageUrl};
 use super::value::{Environment, LogFilter, LogFormat, Synchronous, Value};
 
 /// Every group, in the order of the reference.
-pub(super) static GROUPS: [Group; 11] = [
+pub(super) static GROUPS: [Group; 15] = [
     Server::GROUP,
     Log::GROUP,
     Limits::GROUP,
@@ -25,10 +28,14 @@ pub(super) static GROUPS: [Group; 11] = [
     Auth::GROUP,
     RateLimit::GROUP,
     Cache::GROUP,
+    Redis::GROUP,
     Database::GROUP,
     Sqlite::GROUP,
     Outbox::GROUP,
     Storage::GROUP,
+    Backup::GROUP,
+    Attachments::GROUP,
+    Avatars::GROUP,
 ];
 
 group! {
@@ -145,11 +152,27 @@ group! {
 group! {
     /// What is remembered between requests.
     Cache, "Cache" {
-        /// Time an entry serves. At most one second, because a disabled user must be stopped within that time
-        /// on every replica; `0s` switches the cache off.
+        /// Time an entry serves while nobody would tell of a change. At most one second, because a disabled user must be
+        /// stopped within that time on every replica; `0s` switches the cache off.
         "cache.ttl" => ttl: Duration = Text("800ms"), from "0s" to "1s";
+        /// Time an entry serves while PostgreSQL tells every replica of each change as it is committed (`LISTEN`), and has
+        /// just proved that it does. What is changed by hand in SQL is seen after this time. `0s` does without listening.
+        "cache.heard_ttl" => heard_ttl: Duration = Text("10s"), from "0s" to "5m";
         /// Entries kept at once.
         "cache.max_entries" => max_entries: u64 = Text("10000"), from "1" to "10000000";
+    }
+}
+
+group! {
+    /// The cache that replicas share. Optional: without it, while it is down, or slow, each asks the database.
+    Redis, "Redis" {
+        /// Where Redis is: `redis://`, or `rediss://` for TLS. Works only with PostgreSQL, and while replicas hear of changes
+        /// (`cache.heard_ttl`): else an entry of it could be older than a second.
+        "redis.url" => url: Option<RedisUrl> = Absent("none: replicas share no cache");
+        /// Time one operation may take; after three failures in a row Redis is left alone until it answers again.
+        "redis.timeout" => timeout: Duration = Text("50ms"), from "1ms" to "2s";
+        /// What the keys begin with, for a Redis that others use too.
+        "redis.key_prefix" => key_prefix: KeyPrefix = Text("convoke");
     }
 }
 
@@ -168,6 +191,9 @@ group! {
         /// A streaming replica of the same PostgreSQL for lists and searches. It is asked when it has replayed all that was
         /// committed when the request came; while it is behind or down, `database.url` is.
         "database.read_url" => read_url: Option<DatabaseUrl> = Absent("none: all is read from `database.url`");
+        /// Where replicas hear of changes, if not there: the same PostgreSQL database without a pooler in transaction mode
+        /// between, which `LISTEN` cannot pass.
+        "database.listen_url" => listen_url: Option<DatabaseUrl> = Absent("`database.direct_url`, else `database.url`");
         /// Connections kept open when nobody asks.
         "database.min_connections" => min_connections: u32 = Text("1"), from "0" to "1000";
         /// Connections open at once, per replica.
@@ -225,6 +251,9 @@ group! {
     Storage, "Storage" {
         /// The store of files: a folder, or a bucket of S3.
         "storage.url" => url: StorageUrl = Text("file:files");
+        /// The store that was used before, while `convoke files migrate` moves its files: what is not in `storage.url` is read from here,
+        /// and what is deleted is deleted in both.
+        "storage.fallback_url" => fallback_url: Option<StorageUrl> = Absent("none");
         /// Where the S3 server answers, for one that is not Amazon's.
         "storage.s3_endpoint" => s3_endpoint: Option<S3Endpoint> = Absent("none: `AWS_ENDPOINT_URL`, else Amazon's");
         /// Region of the bucket.
@@ -241,5 +270,89 @@ group! {
         "storage.timeout" => timeout: Duration = Text("30s"), from "100ms" to "10m";
         /// Times a call to S3 is repeated when the server fails or cannot be reached.
         "storage.retries" => retries: usize = Text("3"), from "0" to "10";
+        /// Time a file is kept that nothing refers to any more, or not yet: for downloads under way and backups being made.
+        "storage.grace" => grace: Duration = Text("24h"), from "1s" to "30d";
+        /// Time between two searches for such files; one replica makes them.
+        "storage.collect_every" => collect_every: Duration = Text("1h"), from "1s" to "6h";
+    }
+}
+
+group! {
+    /// Files of events.
+    Attachments, "Attachments" {
+        /// Largest file, in bytes; larger ones are answered 413.
+        "attachments.max_size" => max_size: ByteSize = Text("100MiB"), from "1KiB" to "48GiB";
+        /// Files of one event.
+        "attachments.max_per_event" => max_per_event: u32 = Text("100"), from "1" to "10000";
+        /// Bytes that the files of one event may have together.
+        "attachments.event_quota" => event_quota: ByteSize = Text("1GiB"), from "1KiB" to "1024GiB";
+        /// Bytes that the files of one user may have together.
+        "attachments.user_quota" => user_quota: ByteSize = Text("5GiB"), from "1KiB" to "65536GiB";
+        /// Media types that are taken, each in full or up to a `*`. What a browser would run is never taken.
+        "attachments.types" => types: Vec<MediaRange> = Text("image/*, audio/*, video/*, text/*, application/pdf, \
+            application/json, application/zip, application/gzip, application/msword, application/vnd.ms-*, \
+            application/vnd.oasis.opendocument.*, application/vnd.openxmlformats-officedocument.*, application/rtf");
+        /// Time in which an upload must bring 32 KiB more; a slower one is answered 408. `request_timeout` is not for uploads.
+        "attachments.idle_timeout" => idle_timeout: Duration = Text("30s"), from "100ms" to "10m";
+        /// Uploads at once, per replica, which bounds the memory: 5 MiB each on S3, 512 KiB on a disk. Further ones are
+        /// answered 503 with `Retry-After`.
+        "attachments.uploads_at_once" => uploads_at_once: usize = Text("16"), from "1" to "10000";
+        /// Downloads at once, per replica. Further ones are answered 503 with `Retry-After`.
+        "attachments.downloads_at_once" => downloads_at_once: usize = Text("128"), from "1" to "100000";
+        /// Send downloads on to the store, where that can sign URLs (S3 can): clients must be able to reach it.
+        "attachments.redirect" => redirect: bool = Text("false");
+        /// Time a signed URL serves. Whoever has it needs nothing else.
+        "attachments.redirect_ttl" => redirect_ttl: Duration = Text("60s"), from "1s" to "1h";
+    }
+}
+
+group! {
+    /// Pictures of users: PNG, JPEG, WebP or GIF.
+    Avatars, "Avatars" {
+        /// Largest picture, in bytes; larger ones are answered 413.
+        "avatars.max_size" => max_size: ByteSize = Text("1MiB"), from "1KiB" to "16MiB";
+        /// Largest width and height, in pixels.
+        "avatars.max_pixels" => max_pixels: u32 = Text("4096"), from "16" to "65535";
+    }
+}
+
+group! {
+    /// Copies of the database and of uploaded files.
+    Backup, "Backups" {
+        /// Where backups are put: a folder, or a bucket of S3. A relative folder lies in the folder of data, and is lost with
+        /// it.
+        "backup.to" => to: Option<StorageUrl> = Absent("none: `convoke backup` asks for `--to`");
+        /// Time between two backups that the service makes by itself; one replica makes it. Not at all without a value.
+        "backup.every" => every: Option<Duration> = Absent("none"), from "1s" to "365d";
+        /// Restore each backup that the service makes for a trial, at once. PostgreSQL's role needs `CREATEDB` for it.
+        "backup.verify" => verify: bool = Text("false");
+        /// Age at which the last good backup is too old, for backups that somebody else starts (a timer, a job of a cluster). Those
+        /// that the service makes itself are too old when two are missing.
+        "backup.expected_every" => expected_every: Option<Duration> = Absent("none"), from "1s" to "365d";
+        /// Age at which the last trial of a backup is too old.
+        "backup.verified_every" => verified_every: Option<Duration> = Absent("none"), from "1s" to "365d";
+        /// Days of which the newest backup is kept, after each that was made. Every backup is kept where this and the next two
+        /// are 0.
+        "backup.keep_daily" => keep_daily: u32 = Text("0"), from "0" to "10000";
+        /// Weeks of which the newest backup is kept.
+        "backup.keep_weekly" => keep_weekly: u32 = Text("0"), from "0" to "10000";
+        /// Months of which the newest backup is kept.
+        "backup.keep_monthly" => keep_monthly: u32 = Text("0"), from "0" to "10000";
+        /// Public keys of age to which backups are encrypted. Without one they are not.
+        "backup.recipients" => recipients: Vec<Recipient> = Text("");
+        /// Folder for what is needed while a backup is made or restored, with room for the database.
+        "backup.scratch_dir" => scratch_dir: PathBuf =
+            Found("`{data_dir}/backup-scratch`", |surroundings| format!("{}/backup-scratch", surroundings.data_dir));
+        /// Folder of `pg_dump` and `pg_restore`, of the server's version or newer.
+        "backup.postgres_bin" => postgres_bin: Option<PathBuf> = Absent("none: they are looked for in `PATH`");
+        /// Where the S3 server of backups answers, if it is another than that of uploaded files.
+        "backup.s3_endpoint" => s3_endpoint: Option<S3Endpoint> = Absent("none: `storage.s3_endpoint`");
+        /// Region of the bucket of backups: another one than that of the service survives the loss of a region.
+        "backup.s3_region" => s3_region: Option<Region> = Absent("none: `storage.s3_region`");
+        /// Name of the key that signs requests for backups.
+        "backup.s3_access_key_id" => s3_access_key_id: Secret = Absent("none: `storage.s3_access_key_id`");
+        /// The key that signs requests for backups.
+        "backup.s3_secret_access_key" => s3_secret_access_key: Secret =
+            Absent("none: `storage.s3_secret_access_key`");
     }
 }

@@ -17,6 +17,10 @@ text_enum! {
         EventCancelled = "event.cancelled",
         /// It was deleted.
         EventDeleted = "event.deleted",
+        /// A file was added.
+        AttachmentAdded = "attachment.added",
+        /// A file was removed.
+        AttachmentRemoved = "attachment.removed",
         /// Somebody was invited.
         ParticipantInvited = "participant.invited",
         /// Somebody was removed, or left.
@@ -29,7 +33,7 @@ text_enum! {
 }
 
 /// Where an entry stands in the log. On PostgreSQL the transaction's number comes first, because a sequence alone is not
-/// in commit order; on SQLite, which has one writer, it is always 0.
+/// in commit order; on SQLite, which has one writer, it is that of the last entry that was copied from elsewhere, else 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The writing transaction.

@@ -5,6 +5,7 @@ pub mod change;
 pub mod clock;
 pub mod event;
 pub mod fault;
+pub mod file;
 pub mod page;
 pub mod participant;
 pub mod patch;

@@ -49,6 +49,8 @@ pub struct User {
     pub role: Role,
     /// Set when the account was disabled.
     pub disabled_at: Option<Timestamp>,
+    /// Whether there is a picture.
+    pub has_avatar: bool,
     /// Grows by one with each change.
     pub version: i64,
     /// When the account was made.

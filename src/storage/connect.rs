@@ -15,8 +15,8 @@ use crate::config::{Config, Environment, StorageUrl};
 
 /// Bytes gathered for a folder: enough that the number of calls costs nothing.
 const FILE_PART: usize = 512 << 10;
-/// Bytes of a part on S3: at least 5 MiB, and 10,000 parts make a file of 80 GiB ("Amazon S3 multipart upload limits").
-const S3_PART: usize = 8 << 20;
+/// Bytes of a part on S3: no less is allowed, and 10,000 parts make a file of 48 GiB ("Amazon S3 multipart upload limits").
+const S3_PART: usize = 5 << 20;
 
 pub(super) fn open(url: &StorageUrl, config: &Config) -> Result<Inner, Error> {
     match url {
@@ -40,6 +40,7 @@ fn folder(path: &std::path::Path, config: &Config) -> Result<Inner, Error> {
         store: Arc::new(PrefixStore::new(disk, prefix)),
         signer: None,
         folder: Some(folder),
+        fallback: None,
         part_bytes: FILE_PART,
         timeout: config.storage.timeout,
         secrets: Vec::new(),
@@ -105,6 +106,7 @@ fn s3(url: &StorageUrl, bucket: &str, prefix: &str, config: &Config) -> Result<I
         store: Arc::clone(&store) as Arc<dyn ObjectStore>,
         signer: Some(store as Arc<dyn Signer>),
         folder: None,
+        fallback: None,
         part_bytes: S3_PART,
         timeout: settings.timeout,
         secrets,

@@ -118,6 +118,26 @@ impl Store {
         Ok(noted > 0)
     }
 
+    /// Notes that the newest backup of this name is damaged; `false` when no such backup is known here.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note_damage(&self, name: &str) -> Result<bool, Error> {
+        const SQL: Sql = Sql::same(
+            "UPDATE backups SET verified_at = $2, verification = 'failed' WHERE location LIKE $1 AND outcome = 'succeeded'",
+        );
+        let now = Timestamp(self.clock().now());
+        // The names of backups hold nothing that LIKE takes for itself.
+        let pattern = format!("%/{name}");
+        let noted = transaction!(self, "backups.damaged", |tx| {
+            statement!(tx, "backups.damaged", SQL, |sql, link| query(sql)
+                .bind(&pattern)
+                .bind(now)
+                .execute(link))
+        })?;
+        Ok(noted > 0)
+    }
+
     /// What is known of backups.
     ///
     /// # Errors

@@ -67,9 +67,12 @@ impl From<ChangeRow> for Change {
 
 /// Appends a change and queues a delivery to everybody it concerns.
 pub(super) async fn append(session: &mut Session, change: NewChange) -> Result<(), Error> {
-    const SQL: Sql = Sql::same(
+    // SQLite's log begins with one that was copied from PostgreSQL, and goes on behind it.
+    const SQL: Sql = Sql::each(
         "INSERT INTO changes (id, kind, event_id, user_id, version, actor_id, data, traceparent, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO changes (id, kind, event_id, user_id, version, actor_id, data, traceparent, created_at, xid) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, (SELECT COALESCE(MAX(xid), 0) FROM changes))",
     );
     let id = new_id();
     let traceparent = traces::current_traceparent();
@@ -145,7 +148,8 @@ async fn queue_participants(
 
 impl Store {
     /// An event's history, oldest first. The event's row is locked by each of its writers, so whatever commits later stands
-    /// later, and nobody can step over a transaction that still runs.
+    /// later, and nobody can step over a transaction that still runs. For the same reason the entries' own numbers are in that
+    /// order, and a page goes on from a number: it outlives a move to another database, which the transaction's does not.
     ///
     /// # Errors
     /// When the database fails.
@@ -156,18 +160,14 @@ impl Store {
     ) -> Result<Page<Change, Position>, Error> {
         const SQL: Sql = Sql::same(
             "SELECT id, xid, seq, kind, event_id, user_id, version, actor_id, data, created_at FROM changes \
-             WHERE event_id = $1 AND (xid, seq) > ($2, $3) ORDER BY xid, seq LIMIT $4",
+             WHERE event_id = $1 AND seq > $2 ORDER BY xid, seq LIMIT $3",
         );
-        let after = page.after.unwrap_or(Position {
-            transaction: -1,
-            sequence: -1,
-        });
+        let after = page.after.map_or(-1, |position| position.sequence);
         let rows = listing!(self, |session| {
             statement!(session, "changes.of_event", SQL, |sql, link| {
                 query_as::<_, ChangeRow>(sql)
                     .bind(event_id)
-                    .bind(after.transaction)
-                    .bind(after.sequence)
+                    .bind(after)
                     .bind(page.limit + 1)
                     .fetch_all(link)
             })

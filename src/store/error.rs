@@ -18,6 +18,10 @@ pub enum Refusal {
     AlreadyParticipant,
     /// The caller has as many keys as anyone may have.
     TooManyKeys,
+    /// The event has as many files as it may have.
+    TooManyAttachments,
+    /// The files of the event, or those of the caller, would come to more than they may.
+    QuotaExceeded,
 }
 
 /// An operation that did not happen.

@@ -78,7 +78,7 @@ pub(super) async fn lock_own(
     }
 }
 
-fn may_write(actor: Actor, event: &Event) -> bool {
+pub(super) fn may_write(actor: Actor, event: &Event) -> bool {
     actor.is_admin() || event.organizer_id == actor.user_id
 }
 

@@ -21,6 +21,14 @@ pub(super) struct PostgresLink<'c> {
 }
 
 impl<'c> PostgresLink<'c> {
+    /// One with nobody between.
+    pub(super) fn direct(connection: &'c mut PgConnection) -> Self {
+        Self {
+            connection,
+            prepared: true,
+        }
+    }
+
     pub(super) fn new(connection: &'c mut PgConnection, entry: &Entry) -> Self {
         Self {
             connection,

@@ -4,7 +4,12 @@ use std::path::Path;
 
 use sqlx::migrate::{MigrateError, Migrator};
 
-use super::{Pools, Store, engine::Link, error::Error, open};
+use super::{
+    Pools, Store,
+    engine::{Engine, Link, Sql, reading, statement},
+    error::Error,
+    open,
+};
 
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -18,6 +23,15 @@ pub struct SchemaVersion {
     pub applied: i64,
     /// How many of this binary's were not applied.
     pub pending: u32,
+}
+
+/// The number of the last migration that this binary brings.
+pub fn newest_schema(engine: Engine) -> i64 {
+    let ours = match engine {
+        Engine::Postgres => &POSTGRES,
+        Engine::Sqlite => &SQLITE,
+    };
+    ours.iter().map(|one| one.version).max().unwrap_or(0)
 }
 
 impl Store {
@@ -45,6 +59,23 @@ impl Store {
                 result
             }
         }
+    }
+
+    /// Whether the database is the target of a copy that has not come to its end: most of it may be missing.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn is_unfinished_copy(&self) -> Result<bool, Error> {
+        const SQL: Sql = Sql::same("SELECT name FROM meta WHERE name = 'copy'");
+        if self.schema_version().await?.applied == 0 {
+            return Ok(false);
+        }
+        let found = reading!(self, |session| {
+            statement!(session, "meta.unfinished_copy", SQL, |sql, link| {
+                sqlx::query_scalar::<_, String>(sql).fetch_optional(link)
+            })
+        })?;
+        Ok(found.is_some())
     }
 
     /// What the schema is and ought to be.

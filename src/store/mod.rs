@@ -2,9 +2,12 @@
 
 mod answers;
 mod api_keys;
+mod attachments;
+mod avatars;
 mod backups;
 mod changes;
 mod columns;
+mod copy;
 mod database_clock;
 mod deliveries;
 mod engine;
@@ -12,10 +15,14 @@ mod error;
 mod event_list;
 mod event_row;
 mod events;
+mod files;
 mod gate;
+mod generations;
 mod idempotency;
+mod invalidation;
 mod leases;
 mod link;
+mod listening;
 mod migrate;
 mod notifications;
 mod open;
@@ -25,6 +32,7 @@ mod replica;
 mod retry;
 mod seating;
 mod sessions;
+mod snapshot;
 mod users;
 mod writer;
 mod zones;
@@ -36,21 +44,30 @@ use sqlx::SqlitePool;
 pub use self::{
     answers::{Answer, Answered},
     api_keys::NewApiKey,
+    attachments::NewAttachment,
     backups::{BackupFile, BackupRun, BackupState},
     columns::Timestamp,
+    copy::{
+        COLUMNS_LEFT_OUT, Checksum, CopiedTable, CopyError, CopyOptions, CopyReport, CopyStep,
+        TABLES_LEFT_OUT, copy, source_schema,
+    },
     deliveries::{Delivery, QueueState, RetryPolicy},
     engine::{Engine, Session},
     error::{Error, Refusal, Transient},
     event_list::{EventKey, EventQuery, Sort},
+    generations::{Generations, Subject},
     idempotency::{Receipt, Reservation, Ticket},
+    invalidation::{Heard, Horizon, KeyGrant, Standing},
     leases::LeaseEnd,
-    migrate::SchemaVersion,
+    listening::{Beginning, Listener, Word},
+    migrate::{SchemaVersion, newest_schema},
     notifications::Notification,
     open::{Settings, chain},
     operations::OPERATIONS,
     participants::{Invitation, Invitee},
     replica::{FALLBACKS, Seen as ReplicaSeen, TARGETS},
     sessions::Refreshed,
+    snapshot::{Aside, FileRow, Shared},
     users::{Credentials, NewUser},
 };
 use self::{
@@ -89,6 +106,7 @@ struct Inner {
     clock: Clock,
     /// Told after each commit that may have left a delivery.
     outbox: tokio::sync::Notify,
+    generations: Arc<Generations>,
 }
 
 /// The store. Cheap to clone.
@@ -155,6 +173,7 @@ impl Store {
             settings,
             clock,
             outbox: tokio::sync::Notify::new(),
+            generations: Arc::default(),
         };
         let store = Self {
             inner: Arc::new(inner),

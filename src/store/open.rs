@@ -68,7 +68,7 @@ impl Settings {
             .to_owned())
     }
 
-    fn sqlite(&self) -> Result<SqliteConnectOptions, Error> {
+    pub(super) fn sqlite(&self) -> Result<SqliteConnectOptions, Error> {
         let synchronous = match self.synchronous {
             "normal" => SqliteSynchronous::Normal,
             "extra" => SqliteSynchronous::Extra,
@@ -86,6 +86,11 @@ impl Settings {
 
     pub(super) fn postgres(&self) -> Result<PgConnectOptions, Error> {
         self.through_pooler(&self.url)
+    }
+
+    /// The server itself, past a pooler.
+    pub(super) fn direct(&self) -> Result<PgConnectOptions, Error> {
+        of_postgres(&self.direct_url)
     }
 
     /// The replica for lists, if there is one.
@@ -155,7 +160,7 @@ pub(super) async fn postgres_migrator(settings: &Settings) -> Result<PgPool, Err
     }
     Ok(PgPoolOptions::new()
         .max_connections(1)
-        .connect_with(of_postgres(&settings.direct_url)?)
+        .connect_with(settings.direct()?)
         .await?)
 }
 

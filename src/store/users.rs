@@ -8,6 +8,8 @@ use super::{
     columns::Timestamp,
     engine::{Session, Sql, reading, statement, transaction},
     error::{Error, Refusal},
+    generations::Subject,
+    invalidation::publish,
 };
 use crate::domain::{
     new_id,
@@ -65,6 +67,7 @@ struct UserRow {
     password_hash: String,
     role: Role,
     disabled_at: Option<Timestamp>,
+    has_avatar: bool,
     version: i64,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -79,6 +82,7 @@ impl From<UserRow> for User {
             time_zone: row.time_zone,
             role: row.role,
             disabled_at: row.disabled_at.map(|at| at.0),
+            has_avatar: row.has_avatar,
             version: row.version,
             created_at: row.created_at.0,
             updated_at: row.updated_at.0,
@@ -87,11 +91,13 @@ impl From<UserRow> for User {
 }
 
 const BY_ID: Sql = Sql::same(
-    "SELECT id, email, display_name, time_zone, password_hash, role, disabled_at, version, created_at, updated_at \
+    "SELECT id, email, display_name, time_zone, password_hash, role, disabled_at, \
+     avatar_key IS NOT NULL AS has_avatar, version, created_at, updated_at \
      FROM users WHERE id = $1",
 );
 const BY_EMAIL: Sql = Sql::same(
-    "SELECT id, email, display_name, time_zone, password_hash, role, disabled_at, version, created_at, updated_at \
+    "SELECT id, email, display_name, time_zone, password_hash, role, disabled_at, \
+     avatar_key IS NOT NULL AS has_avatar, version, created_at, updated_at \
      FROM users WHERE email_key = $1",
 );
 
@@ -101,6 +107,20 @@ async fn by_email(session: &mut Session, email: &str) -> Result<Option<UserRow>,
             .bind(normal_email(email))
             .fetch_optional(link)
     })
+}
+
+/// Locks the account with this id.
+pub(super) async fn lock(session: &mut Session, id: Uuid) -> Result<User, Error> {
+    const LOCK: Sql = Sql::each(
+        "SELECT id, email, display_name, time_zone, password_hash, role, disabled_at, \
+     avatar_key IS NOT NULL AS has_avatar, version, created_at, updated_at \
+             FROM users WHERE id = $1 FOR UPDATE",
+        BY_ID.sqlite,
+    );
+    let row = statement!(session, "users.lock", LOCK, |sql, link| {
+        query_as::<_, UserRow>(sql).bind(id).fetch_optional(link)
+    })?;
+    Ok(row.ok_or(Error::NotFound)?.into())
 }
 
 async fn update(session: &mut Session, user: &User) -> Result<(), Error> {
@@ -140,6 +160,7 @@ impl Store {
             time_zone: new.time_zone.clone(),
             role: new.role,
             disabled_at: None,
+            has_avatar: false,
             version: 1,
             created_at: now,
             updated_at: now,
@@ -204,16 +225,8 @@ impl Store {
         expected: &Expected,
         change: impl Fn(&User) -> Result<User, Error>,
     ) -> Result<User, Error> {
-        const LOCK: Sql = Sql::each(
-            "SELECT id, email, display_name, time_zone, password_hash, role, disabled_at, version, created_at, updated_at \
-             FROM users WHERE id = $1 FOR UPDATE",
-            BY_ID.sqlite,
-        );
         transaction!(self, "users.change", |tx| {
-            let row = statement!(tx, "users.lock", LOCK, |sql, link| {
-                query_as::<_, UserRow>(sql).bind(id).fetch_optional(link)
-            })?;
-            let before: User = row.ok_or(Error::NotFound)?.into();
+            let before = lock(tx, id).await?;
             if !expected.allows(&before.version.to_string()) {
                 return Err(Error::Stale);
             }
@@ -229,7 +242,8 @@ impl Store {
         })
     }
 
-    /// Gives the account with this address a role, or disables it or enables it again; disabling ends its sessions.
+    /// Gives the account with this address a role, or disables it or enables it again; disabling ends its sessions. Every
+    /// replica is told.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -242,6 +256,7 @@ impl Store {
         const REVOKE: Sql = Sql::same(
             "UPDATE token_families SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL",
         );
+        let mut changing = self.changing();
         transaction!(self, "users.administer", |tx| {
             let mut user: User = by_email(tx, email).await?.ok_or(Error::NotFound)?.into();
             let now = self.clock().now();
@@ -257,6 +272,7 @@ impl Store {
                     query(sql).bind(user.id).bind(Timestamp(now)).execute(link)
                 })?;
             }
+            publish(tx, &mut changing, Subject::user(user.id)).await?;
             Ok(user)
         })
     }

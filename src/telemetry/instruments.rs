@@ -1,8 +1,11 @@
 //! Every metric of the service, declared once: name, kind, unit, help, labels and bucket bounds.
 
+pub mod backups;
+pub mod cache;
 pub mod database;
 pub mod error_types;
 mod family;
+pub mod files;
 pub mod health;
 pub mod outbox;
 pub mod pipeline;
@@ -125,6 +128,11 @@ const SCHEDULING_BOUNDS: &[f64] = &[
     0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 ];
 
+/// From a word on the same machine to one that is too late to be relied on.
+const CHANNEL_BOUNDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0,
+];
+
 /// From a writer that nobody shares to one that commits for a crowd.
 const BATCH_BOUNDS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 
@@ -164,12 +172,22 @@ pub static INSTRUMENTS: &[Instrument] = &[
     // The stores of files.
     seconds("storage_operation_duration_seconds", &["storage", "operation", "error_type"], STORAGE_BOUNDS, "Time of one call to a store of files, repetitions included; error_type is empty when it succeeded."),
     counter("storage_operation_errors_total", &["storage", "error_type"], "Calls to a store of files that failed, by what went wrong; not_found can be no fault."),
+    counter("storage_fallback_reads_total", &["storage"], "Reads of files that were still in the store of CONVOKE_STORAGE_FALLBACK_URL; storage is its kind. When it stands still after `convoke files migrate`, that setting can go."),
     Instrument { unit: "bytes", ..counter("storage_transferred_bytes_total", &["storage", "direction"], "Bytes read from and written to a store of files.") },
+    counter("file_uploads_total", &["file", "outcome"], "Uploads that ended; the outcome is stored, client_gone, or the code of the problem that was answered."),
+    counter("file_downloads_total", &["file", "outcome"], "Downloads that began: whole, partial, redirected to the store, or unchanged since the client's copy."),
+    counter("file_collections_deleted_total", &["reason"], "Files deleted from the store because nothing refers to them: deleted, unknown to the database, or never finished."),
+    gauge("file_collection_age_seconds", "seconds", &[], "Time since files that nothing refers to were last collected, by whichever replica; 0 before the first time."),
     // What protects and speeds up.
     counter("rate_limit_decisions_total", &["policy", "outcome"], "Decisions of the rate limiter."),
     gauge("rate_limit_tracked_keys", "", &["policy"], "Clients that the rate limiter remembers."),
-    counter("cache_requests_total", &["cache", "outcome"], "Cache look-ups, by outcome (hit or miss)."),
-    gauge("cache_entries", "", &["cache"], "Entries in a cache."),
+    counter("cache_requests_total", &["cache", "outcome"], "Cache look-ups, by outcome: hit in this process, shared_hit in Redis, miss (the database was asked)."),
+    gauge("cache_entries", "", &["cache"], "Entries in a cache of this process, some of them outdated."),
+    counter("cache_invalidations_total", &["source", "outcome"], "Changes that made cached entries doubtful, by who made or told of them (process, channel) and what they made doubtful (entry, everything, unreadable: everything, for a later version's word)."),
+    gauge("cache_channel_state", "", &["state"], "1 for the state of the channel that tells of changes on other replicas: heard, lost (entries serve a second), or off (not listening, as set up)."),
+    seconds("cache_channel_lag_seconds", &[], CHANNEL_BOUNDS, "Time a word of the channel took to come back from the database."),
+    gauge("cache_shared_breaker_state", "", &["state"], "1 for the state of the breaker before Redis: closed (in use), open, half_open (being tried), or off (none is set up)."),
+    seconds("cache_shared_operation_duration_seconds", &["operation", "error_type"], DATABASE_BOUNDS, "Time of an operation of Redis; error_type is empty when it succeeded."),
     counter("auth_attempts_total", &["method", "outcome"], "Attempts to authenticate."),
     counter("secret_key_uses_total", &["purpose", "key"], "Access tokens verified and kept answers opened, by the key that was good: the current one, or one of secret_key_previous."),
     counter("idempotency_requests_total", &["outcome"], "Requests with an idempotency key, by what was found under it."),
@@ -181,6 +199,14 @@ pub static INSTRUMENTS: &[Instrument] = &[
     counter("users_registered_total", &[], "Users registered."),
     counter("api_keys_created_total", &[], "API keys created."),
     counter("notifications_created_total", &["kind"], "Notifications written to the outbox."),
+    // Backups, whoever made them: read from the database.
+    gauge("backup_last_success_timestamp_seconds", "seconds", &[], "When the last good backup was begun, since the Unix epoch; 0 when there is none."),
+    gauge("backup_duration_seconds", "seconds", &[], "Time the last good backup took."),
+    gauge("backup_size_bytes", "bytes", &[], "Size of the last good backup."),
+    counter("backup_failures_total", &[], "Backups that failed, by whichever process they were tried."),
+    gauge("backup_last_verified_timestamp_seconds", "seconds", &[], "When a backup was last restored for a trial and found whole, since the Unix epoch; 0 for never."),
+    counter("backup_verification_failures_total", &[], "Backups that were found damaged when they were restored for a trial."),
+    gauge("backup_expected_interval_seconds", "seconds", &["task"], "Time within which a backup is to be made, or one is to be restored for a trial (backup or trial); 0 when none is asked for."),
     // The program and what it stands on.
     gauge("readiness_check_status", "", &["check"], "1 when the check passed at its last run, 0 when it failed; run every 5 s and by each probe of /readyz."),
     gauge("system_filesystem_available_bytes", "bytes", &["volume"], "Room left for the service's user on the file system of a folder (data)."),

@@ -11,7 +11,10 @@ mod support;
 
 mod api;
 mod background;
+mod backup;
+mod cache;
 mod config;
+mod files;
 mod monitoring;
 mod ops;
 mod store;

@@ -72,7 +72,8 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
     }
 }
 
-fn is_too_large(failure: &axum::Error) -> bool {
+/// Whether a body is larger than its limit.
+pub(crate) fn is_too_large(failure: &axum::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failure);
     while let Some(error) = cause {
         if error.is::<LengthLimitError>() {

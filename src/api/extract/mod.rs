@@ -11,7 +11,7 @@ use http::Method;
 use uuid::Uuid;
 
 pub(crate) use self::{
-    json::{Json, NoBody, fit_json, object, present, read_body, refuse_unknown},
+    json::{Json, NoBody, fit_json, is_too_large, object, present, read_body, refuse_unknown},
     params::{NoParams, Params},
 };
 use super::{
@@ -32,6 +32,15 @@ pub(crate) struct Pair {
     pub event_id: Uuid,
     /// The person.
     pub user_id: Uuid,
+}
+
+/// The ids of an attachment's path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttachedTo {
+    /// The event.
+    pub event_id: Uuid,
+    /// The file.
+    pub attachment_id: Uuid,
 }
 
 /// The ids in the path, in order. One that is no UUID names nothing.
@@ -67,6 +76,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Pair {
         path_ids(parts, state)
             .await
             .map(|[event_id, user_id]| Self { event_id, user_id })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AttachedTo {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path_ids(parts, state)
+            .await
+            .map(|[event_id, attachment_id]| Self {
+                event_id,
+                attachment_id,
+            })
     }
 }
 

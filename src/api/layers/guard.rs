@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -15,6 +15,17 @@ use crate::{
     api::{Api, problem::Problem, problem_types as types},
     telemetry::instruments::requests,
 };
+
+/// Whether the request brings a file. It has a body limit of its own, takes as long as its bytes keep coming, and is read as they do.
+pub(crate) fn brings_a_file(request: &Request) -> bool {
+    let matched = request.extensions().get::<MatchedPath>();
+    let path = matched.map_or("", |path| path.as_str().trim_end_matches('/'));
+    matches!(
+        (request.method(), path),
+        (&Method::POST, "/api/v1/events/{event_id}/attachments")
+            | (&Method::PUT, "/api/v1/users/me/avatar")
+    )
+}
 
 /// Answers 503 at once when as many requests are in flight as may be: to queue them would only make all of them late.
 pub(crate) async fn bound_in_flight(
@@ -39,6 +50,9 @@ pub(crate) async fn bound_in_flight(
 
 /// Gives a request up at its deadline.
 pub(crate) async fn bound_time(State(api): State<Api>, request: Request, next: Next) -> Response {
+    if brings_a_file(&request) {
+        return next.run(request).await;
+    }
     let answered = tokio::time::timeout(api.limits.request_timeout, next.run(request)).await;
     answered.unwrap_or_else(|_| {
         requests::shed("deadline");
@@ -56,7 +70,13 @@ pub(crate) struct BodyTime(pub(crate) Duration);
 
 /// Refuses a body that says it is too large, and stops reading one that is.
 pub(crate) async fn bound_body(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let limit = api.limits.body;
+    let limit = if brings_a_file(&request) {
+        let matched = request.extensions().get::<MatchedPath>();
+        let path = matched.map_or("", |path| path.as_str().trim_end_matches('/'));
+        api.files.body_limit(path)
+    } else {
+        api.limits.body
+    };
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)

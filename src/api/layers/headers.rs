@@ -32,10 +32,10 @@ pub(crate) async fn secure(State(api): State<Api>, request: Request, next: Next)
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     let policy = if docs { DOCS_POLICY } else { DATA_POLICY };
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(policy),
-    );
+    // A file brings a stricter one.
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(policy));
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
@@ -81,15 +81,23 @@ pub(crate) fn cors(origins: &[CorsOrigin]) -> Option<CorsLayer> {
         ])
         .allow_headers(names(&[
             "authorization",
+            "content-digest",
+            "content-disposition",
             "content-type",
             "idempotency-key",
             "if-match",
             "if-none-match",
+            "if-range",
+            "range",
+            "repr-digest",
             "traceparent",
             "tracestate",
             "x-request-id",
         ]))
         .expose_headers(names(&[
+            "accept-ranges",
+            "content-disposition",
+            "content-range",
             "etag",
             "idempotency-replayed",
             "last-modified",
@@ -97,6 +105,7 @@ pub(crate) fn cors(origins: &[CorsOrigin]) -> Option<CorsLayer> {
             "location",
             "ratelimit",
             "ratelimit-policy",
+            "repr-digest",
             "retry-after",
             "traceresponse",
             "x-request-id",

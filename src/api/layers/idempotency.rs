@@ -24,6 +24,7 @@ use crate::{
     api::{
         Api,
         extract::read_body,
+        layers::guard::brings_a_file,
         principal::{Authentication, Principal},
         problem::Problem,
         problem_types as types,
@@ -58,7 +59,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Once {
 
 /// Does the request's work once.
 pub(crate) async fn once(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    if request.method() != Method::POST {
+    // To know whether a file is the same it would have to be kept, or sent again: it is not done once.
+    if request.method() != Method::POST || brings_a_file(&request) {
         return next.run(request).await;
     }
     // Without a principal there is nobody whose key it could be; and an answer with tokens is nobody's to have twice.

@@ -61,6 +61,10 @@ fn headers(headers: &mut Value) {
         "etag": text("Strong validator of this state (RFC 9110 §8.8.3)."),
         "last-modified": text("When it last changed (RFC 9110 §8.8.2)."),
         "location": text("The path of what was made."),
+        "accept-ranges": text("`bytes`: ranges can be asked for."),
+        "content-disposition": text("What the file is called (RFC 6266)."),
+        "content-range": text("Which bytes these are, of how many (RFC 9110 §14.4)."),
+        "repr-digest": text("The SHA-256 of the whole file (RFC 9530)."),
         "link": text("The next page: `<…>; rel=\"next\"`. Absent on the last."),
         "idempotency-replayed": text("`true` when this is the kept answer of an earlier request with the same Idempotency-Key."),
         "www-authenticate": text("How to authenticate (RFC 6750 §3)."),
@@ -115,9 +119,19 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         operation["responses"]["201"]["content"]["application/json"]["schema"] =
             json!({ "oneOf": schemas });
     }
+    // A file is bytes, not an array of numbers.
+    if facts.takes_a_file() {
+        operation["requestBody"]["content"]["application/octet-stream"]["schema"] =
+            json!({ "type": "string", "format": "binary" });
+    }
     operation["parameters"] = facts.parameters();
     for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
         response["headers"] = Value::Object(header_refs(&facts.response_headers(status)));
+        for (media_type, content) in response["content"].as_object_mut().into_iter().flatten() {
+            if facts.gives_a_file() && media_type != "application/json" {
+                content["schema"] = json!({ "type": "string", "format": "binary" });
+            }
+        }
     }
     if facts.reads_one() {
         operation["responses"]["304"] = json!({
@@ -187,6 +201,11 @@ fn links(id: &str) -> Option<(&'static str, Value)> {
         "listNotifications" => {
             let first = json!({ "notification_id": "$response.body#/items/0/id" });
             ("200", all(&["readNotification"], first))
+        }
+        "addAttachment" => {
+            let one = json!({ "event_id": "$request.path.event_id", "attachment_id": made });
+            let operations = ["getAttachment", "downloadAttachment", "removeAttachment"];
+            ("201", all(&operations, one))
         }
         "listParticipants" => {
             let first = json!({

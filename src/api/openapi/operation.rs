@@ -32,7 +32,17 @@ impl Operation<'_> {
 
     /// Reads one thing, which has validators.
     pub(super) fn reads_one(&self) -> bool {
-        self.is(&["getMe", "getEvent", "getParticipant"])
+        self.is(&["getMe", "getEvent", "getParticipant", "getAttachment"]) || self.gives_a_file()
+    }
+
+    /// Answers with the bytes of a file.
+    pub(super) fn gives_a_file(&self) -> bool {
+        self.is(&["downloadAttachment", "getMyAvatar", "getAvatar"])
+    }
+
+    /// Takes the bytes of a file.
+    pub(super) fn takes_a_file(&self) -> bool {
+        self.is(&["addAttachment", "setAvatar"])
     }
 
     /// Reads a page.
@@ -50,13 +60,15 @@ impl Operation<'_> {
             "changeMe",
             "answer",
             "register",
+            "addAttachment",
+            "setAvatar",
         ];
         self.reads_one() || self.is(&writes)
     }
 
     /// Takes an `Idempotency-Key`.
     pub(super) fn once(&self) -> bool {
-        self.method == "post" && !self.public()
+        self.method == "post" && !self.public() && !self.takes_a_file()
     }
 
     /// Takes `If-Match`.
@@ -69,6 +81,9 @@ impl Operation<'_> {
             "changeMe",
             "removeParticipant",
             "answer",
+            "removeAttachment",
+            "setAvatar",
+            "removeAvatar",
         ];
         self.is(&ids)
     }
@@ -79,6 +94,15 @@ impl Operation<'_> {
             names.extend(["etag", "last-modified"]);
         }
         if status == "201" {
+            names.push("location");
+        }
+        if self.gives_a_file() && matches!(status, "200" | "206") {
+            names.extend(["accept-ranges", "content-disposition", "repr-digest"]);
+        }
+        if status == "206" {
+            names.push("content-range");
+        }
+        if status == "307" {
             names.push("location");
         }
         if self.reads_page() {
@@ -144,6 +168,31 @@ impl Operation<'_> {
                 &tags,
             ));
         }
+        if self.gives_a_file() {
+            let range = json!({ "type": "string", "example": "bytes=0-1023" });
+            all.push(header(
+                "Range",
+                "One range of bytes; of several, or none that is understood, the whole is sent.",
+                &range,
+            ));
+            let state = "The range only if this is the present state, an ETag or Last-Modified; else the whole.";
+            all.push(header("If-Range", state, &json!({ "type": "string" })));
+        }
+        if self.takes_a_file() {
+            let digest =
+                json!({ "type": "string", "pattern": "^(sha-256=:[A-Za-z0-9+/]{43}=:)?$" });
+            let what =
+                "The file's SHA-256 (RFC 9530); a file that arrives with another is refused.";
+            all.push(header("Repr-Digest", what, &digest));
+        }
+        if self.id == "addAttachment" {
+            let name = "The file's name (RFC 6266): `attachment; filename*=UTF-8''…`. In a form the part has its own.";
+            all.push(header(
+                "Content-Disposition",
+                name,
+                &json!({ "type": "string" }),
+            ));
+        }
         Value::Array(all)
     }
 
@@ -166,7 +215,22 @@ impl Operation<'_> {
                 &types::VALIDATION_FAILED,
             ]);
         }
-        if self.has_body {
+        if self.gives_a_file() {
+            all.extend([&types::RANGE_NOT_SATISFIABLE, &types::STORAGE_UNAVAILABLE]);
+        }
+        if self.takes_a_file() {
+            all.extend([
+                &types::MALFORMED_MULTIPART,
+                &types::INVALID_HEADER,
+                &types::BODY_TIMEOUT,
+                &types::BODY_TOO_LARGE,
+                &types::UNSUPPORTED_MEDIA_TYPE,
+                &types::ACTIVE_CONTENT,
+                &types::MEDIA_TYPE_MISMATCH,
+                &types::DIGEST_MISMATCH,
+                &types::STORAGE_UNAVAILABLE,
+            ]);
+        } else if self.has_body {
             all.extend([
                 &types::MALFORMED_JSON,
                 &types::BODY_TIMEOUT,
@@ -195,7 +259,7 @@ impl Operation<'_> {
         if !self.public() && self.method != "get" || self.path.contains("api-keys") {
             all.push(&types::INSUFFICIENT_SCOPE);
         }
-        if self.path.contains('{') {
+        if self.path.contains('{') || self.is(&["getMyAvatar", "removeAvatar"]) {
             all.push(&types::NOT_FOUND);
         }
         all.extend(match self.id {
@@ -204,7 +268,15 @@ impl Operation<'_> {
             "refresh" => vec![&types::INVALID_TOKEN],
             "createApiKey" => vec![&types::TOO_MANY_API_KEYS],
             "replaceEvent" | "changeEvent" => vec![&types::FORBIDDEN, &types::CAPACITY_BELOW_SEATS],
-            "deleteEvent" | "cancelEvent" | "removeParticipant" => vec![&types::FORBIDDEN],
+            "deleteEvent" | "cancelEvent" | "removeParticipant" | "removeAttachment" => {
+                vec![&types::FORBIDDEN]
+            }
+            "addAttachment" => vec![
+                &types::FORBIDDEN,
+                &types::TOO_MANY_ATTACHMENTS,
+                &types::QUOTA_EXCEEDED,
+            ],
+            "setAvatar" => vec![&types::VALIDATION_FAILED],
             "inviteParticipants" => vec![
                 &types::FORBIDDEN,
                 &types::ALREADY_PARTICIPANT,

@@ -364,11 +364,18 @@ fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given()
             "CONVOKE_DATABASE_READ_URL",
             "postgres://u:a-secret-that@db/x",
         ),
+        (
+            "CONVOKE_DATABASE_LISTEN_URL",
+            "postgres://u:a-secret-that@db/x",
+        ),
+        ("CONVOKE_REDIS_URL", "rediss://u:a-secret-that@cache"),
         ("CONVOKE_STORAGE_S3_ACCESS_KEY_ID", "a-secret-that-names"),
         (
             "CONVOKE_STORAGE_S3_SECRET_ACCESS_KEY",
             "a-secret-that-signs",
         ),
+        ("CONVOKE_BACKUP_S3_ACCESS_KEY_ID", "a-secret-that-names"),
+        ("CONVOKE_BACKUP_S3_SECRET_ACCESS_KEY", "a-secret-that-signs"),
     ];
     let shown = load(&marked, "").effective;
     let keys: Vec<_> = shown.iter().map(|one| one.key).collect();
@@ -383,11 +390,15 @@ fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given()
         [
             "secret_key",
             "secret_key_previous",
+            "redis.url",
             "database.url",
             "database.direct_url",
             "database.read_url",
+            "database.listen_url",
             "storage.s3_access_key_id",
-            "storage.s3_secret_access_key"
+            "storage.s3_secret_access_key",
+            "backup.s3_access_key_id",
+            "backup.s3_secret_access_key"
         ],
         "one more: give it a value above"
     );

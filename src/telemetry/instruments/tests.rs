@@ -56,13 +56,16 @@ fn prime_all() -> requests::Requests {
     process::build_info("1", "abc");
     process::config_info("development", "sqlite", true);
     database::prime("sqlite", ["events.find"], ["busy"], ["main"]);
+    backups::prime();
+    backups::known(&backups::Known::default());
     health::prime(&["database"]);
     health::file_system("data", 1, 2);
     outbox::prime(&["email"], &["delivered"]);
     protection::prime_rate_limits(&["write"], &["allowed"]);
-    protection::prime_caches(&["sessions"]);
+    cache::prime(&["sessions"]);
     protection::prime_secret_keys();
     protection::prime_requests(&["password"], &["ok"]);
+    files::prime(&["avatar"], &["stored"], &["whole"]);
     storage::prime("file", ["get"], ["timeout"]);
     product::prime(&["accepted"], &["confirmed"], &["event_changed"]);
     requests::Requests::new([requests::Route {

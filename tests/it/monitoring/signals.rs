@@ -46,9 +46,15 @@ async fn run(engine: Engine) -> (Vec<CollectedSpan>, Vec<Map<String, Value>>) {
         ("CONVOKE_ENV", "development"),
         ("CONVOKE_RATE_LIMIT_ENABLED", "true"),
         ("CONVOKE_SHUTDOWN_GRACE", "0s"),
+        ("CONVOKE_BACKUP_EVERY", "1h"),
+        ("CONVOKE_BACKUP_TO", "file:backups"),
     ];
     let mut service = Service::start(engine, &settings).await;
     workload::everything(&service).await;
+    let made = |line: &Value| line["message"] == "a backup was made";
+    service
+        .wait_for_log("a backup", Duration::from_mins(1), made)
+        .await;
     service.terminate();
     assert!(service.wait().success());
     // Printed to the end, although the reader may be a moment behind.
@@ -90,7 +96,8 @@ fn name(pattern: &str, span: &CollectedSpan) -> String {
 
 fn declared(span: &CollectedSpan) -> &'static Span {
     let kind = kind(span);
-    let found = SPANS.iter().find(|one| one.kind == kind);
+    let fits = |one: &&Span| one.kind == kind && name(one.name, span) == span.span.name;
+    let found = SPANS.iter().find(fits);
     found.unwrap_or_else(|| panic!("not declared: {span:?}"))
 }
 

@@ -2,6 +2,10 @@
 
 mod cancellation;
 pub(crate) mod change_log;
+mod copy;
+mod copy_interrupted;
+mod copy_service;
+mod copy_values;
 mod outage;
 mod pgbouncer;
 mod plans;

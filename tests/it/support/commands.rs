@@ -21,6 +21,15 @@ pub(crate) fn convoke(arguments: &[&str], settings: &[(String, String)]) -> Comm
 
 /// Runs it to its end, for at most 30 s.
 pub(crate) fn run(arguments: &[&str], settings: &[(String, String)]) -> Output {
+    run_within(Duration::from_secs(30), arguments, settings)
+}
+
+/// Runs it to its end, for at most as long as this.
+pub(crate) fn run_within(
+    limit: Duration,
+    arguments: &[&str],
+    settings: &[(String, String)],
+) -> Output {
     let child = convoke(arguments, settings)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -30,9 +39,7 @@ pub(crate) fn run(arguments: &[&str], settings: &[(String, String)]) -> Output {
     let what = format!("convoke {} (pid {}) ends", arguments.join(" "), child.id());
     // Both pipes are read while it runs, or a full one would stop it.
     let running = std::thread::spawn(move || child.wait_with_output());
-    eventually_blocking(&what, Duration::from_secs(30), || {
-        running.is_finished().then_some(())
-    });
+    eventually_blocking(&what, limit, || running.is_finished().then_some(()));
     running
         .join()
         .expect("the thread does not panic")

@@ -212,6 +212,11 @@ impl Service {
         self.http.clone()
     }
 
+    /// Its folder of data.
+    pub(crate) fn data_dir(&self) -> &std::path::Path {
+        self.data_dir.path()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -222,9 +227,9 @@ impl Service {
     }
 
     /// One of them.
-    pub(crate) fn setting(&self, name: &str) -> Option<String> {
+    pub(crate) fn setting(&self, name: &str) -> &str {
         let found = self.settings.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.clone())
+        &found.expect("it was given").1
     }
 
     /// Everything it has printed, as one text for a failure's message.
@@ -294,6 +299,13 @@ impl Service {
             "kill {signal} {}",
             self.pid()
         );
+    }
+
+    /// Ends it, and keeps nothing of it but its data.
+    pub(crate) fn stop(mut self) -> Arc<TempDir> {
+        self.terminate();
+        self.wait();
+        Arc::clone(&self.data_dir)
     }
 
     /// Waits for its end, with a limit.

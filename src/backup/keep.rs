@@ -1,0 +1,135 @@
+//! Which backups are kept.
+
+use std::collections::BTreeSet;
+
+use jiff::tz::TimeZone;
+
+use super::name::Name;
+
+/// How many backups are kept; with three zeros every one is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// The newest of each of so many days on which there is one, in UTC.
+    pub daily: u32,
+    /// The newest of each of so many weeks, from Monday on.
+    pub weekly: u32,
+    /// The newest of each of so many months.
+    pub monthly: u32,
+}
+
+impl Keep {
+    /// Whether any backup is ever deleted.
+    pub fn is_limited(self) -> bool {
+        self != Self::default()
+    }
+
+    /// Those to delete, oldest first. The newest is never among them.
+    pub fn superfluous(self, names: &[Name]) -> Vec<Name> {
+        if !self.is_limited() {
+            return Vec::new();
+        }
+        let mut names: Vec<Name> = names.to_vec();
+        names.sort_unstable();
+        let mut kept: BTreeSet<Name> = names.last().copied().into_iter().collect();
+        let date = |name: &Name| name.taken_at().to_zoned(TimeZone::UTC).date();
+        let day = |name: &Name| date(name).to_string();
+        let week = |name: &Name| {
+            let week = date(name).iso_week_date();
+            format!("{}-{}", week.year(), week.week())
+        };
+        let month = |name: &Name| date(name).strftime("%Y-%m").to_string();
+        newest(&names, self.daily, day, &mut kept);
+        newest(&names, self.weekly, week, &mut kept);
+        newest(&names, self.monthly, month, &mut kept);
+        names.retain(|name| !kept.contains(name));
+        names
+    }
+}
+
+/// Keeps the newest of each of the last `count` periods that have one.
+fn newest(names: &[Name], count: u32, period: impl Fn(&Name) -> String, kept: &mut BTreeSet<Name>) {
+    let mut seen = BTreeSet::new();
+    for name in names.iter().rev() {
+        if seen.len() >= count as usize {
+            return;
+        }
+        if seen.insert(period(name)) {
+            kept.insert(*name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::of(text.parse().unwrap())
+    }
+
+    fn left(keep: Keep, times: &[&str]) -> Vec<String> {
+        let names: Vec<Name> = times.iter().map(|one| name(one)).collect();
+        let gone = keep.superfluous(&names);
+        let kept = names.iter().filter(|one| !gone.contains(one));
+        kept.map(|one| one.taken_at().to_string()).collect()
+    }
+
+    #[test]
+    fn without_limits_all_are_kept() {
+        let times = ["2020-01-01T00:00:00Z", "2026-01-01T00:00:00Z"];
+        assert_eq!(left(Keep::default(), &times), times);
+    }
+
+    #[test]
+    fn the_newest_of_each_day_week_and_month_is_kept() {
+        let times = [
+            "2026-09-30T03:00:00Z",
+            "2026-10-31T03:00:00Z",
+            "2026-11-09T03:00:00Z", // a Monday
+            "2026-11-15T03:00:00Z", // the Sunday of its week
+            "2026-11-20T03:00:00Z",
+            "2026-11-21T03:00:00Z",
+            "2026-11-22T03:00:00Z",
+            "2026-11-22T15:00:00Z",
+        ];
+        let keep = Keep {
+            daily: 2,
+            weekly: 2,
+            monthly: 3,
+        };
+        assert_eq!(
+            left(keep, &times),
+            [
+                "2026-09-30T03:00:00Z", // the third month
+                "2026-10-31T03:00:00Z", // the second
+                "2026-11-15T03:00:00Z", // the second week
+                "2026-11-21T03:00:00Z", // the second day
+                "2026-11-22T15:00:00Z", // today, this week, this month
+            ]
+        );
+    }
+
+    #[test]
+    fn days_without_a_backup_do_not_count() {
+        let times = ["2024-01-01T00:00:00Z", "2026-01-01T00:00:00Z"];
+        let keep = Keep {
+            daily: 2,
+            ..Keep::default()
+        };
+        assert_eq!(left(keep, &times), times);
+    }
+
+    #[test]
+    fn the_newest_is_never_deleted() {
+        for keep in [(1, 0, 0), (0, 1, 0), (0, 0, 1)] {
+            let (daily, weekly, monthly) = keep;
+            let keep = Keep {
+                daily,
+                weekly,
+                monthly,
+            };
+            let times = ["2026-11-22T03:00:00Z", "2026-11-22T15:00:00Z"];
+            assert_eq!(left(keep, &times), ["2026-11-22T15:00:00Z"]);
+        }
+    }
+}
