@@ -112,7 +112,7 @@ async fn snapshot(context: &Context, scratch: &Scratch) -> Result<(Source, Aside
     }
     let Shared { id, server } = link.share().await?;
     let folder = context.config.backup.postgres_bin.clone();
-    let variables = tools::environment(&context.store.url)?;
+    let variables = tools::environment(&context.store.direct_url)?;
     let dump = blocking(move || {
         let folder = folder.as_deref();
         let ours = tools::major("pg_dump", folder)?;

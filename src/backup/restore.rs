@@ -300,7 +300,7 @@ async fn into_postgres(
         link.run_postgres(format!("BEGIN; CREATE SCHEMA {aside}; {moves} COMMIT"))
             .await?;
     }
-    let restored = match pg_restore(context, &context.store.url, file).await {
+    let restored = match pg_restore(context, &context.store.direct_url, file).await {
         Ok(()) => compare(&mut link, manifest).await,
         Err(failure) => Err(failure),
     };

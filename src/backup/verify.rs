@@ -129,7 +129,7 @@ async fn restored(
     dump: &Path,
     manifest: &Manifest,
 ) -> Result<(), Error> {
-    let mut url = Url::parse(&context.store.url)
+    let mut url = Url::parse(&context.store.direct_url)
         .map_err(|_| Error::Refused("the database's URL cannot be read".to_owned()))?;
     url.set_path(name);
     // A name in the query would win over that in the path.
@@ -145,6 +145,7 @@ async fn restored(
     pg_restore(context, url.as_str(), dump).await?;
     let mut settings = context.store.clone();
     settings.url = url.into();
+    settings.direct_url.clone_from(&settings.url);
     let mut link = settings.connect_aside().await?;
     let compared = compare(&mut link, manifest).await;
     link.close().await;

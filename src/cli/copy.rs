@@ -35,6 +35,10 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> Result<ExitCod
         let mut config = config.clone();
         if let Some(url) = url {
             config.database.url = url;
+            // They belong to the other URL.
+            config.database.direct_url = None;
+            config.database.read_url = None;
+            config.database.pgbouncer = false;
         }
         config
     };

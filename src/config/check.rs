@@ -11,7 +11,7 @@ use super::secret::{ADVICE, weakness};
 use super::setting::variables;
 use super::storage_url::S3Endpoint;
 use super::value::{Environment, Synchronous};
-use super::{Config, key_file};
+use super::{Config, Database, key_file};
 
 /// Faults of settings that contradict each other.
 pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
@@ -97,6 +97,7 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
         "migrations hold a lock of their session, which a pooler in transaction mode gives to others".to_owned(),
         "database.direct_url, or migrate_on_start = false and `convoke migrate` elsewhere",
     );
+    ways(database, reader);
     reader.require(
         &["outbox.backoff_base", "outbox.backoff_max"],
         outbox.backoff_base <= outbox.backoff_max,
@@ -129,6 +130,35 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
         "storage.s3_endpoint would send credentials and files unencrypted to another machine"
             .to_owned(),
         "https://, or http:// to this machine, in production",
+    );
+}
+
+/// Faults of the ways to PostgreSQL.
+fn ways(database: &Database, reader: &mut Reader<'_>) {
+    let postgres = database.url.engine() == Engine::Postgres;
+    reader.require(
+        &["database.pgbouncer", "database.url"],
+        postgres || !database.pgbouncer,
+        "database.pgbouncer is set, and database.url names SQLite".to_owned(),
+        "a PostgreSQL URL, or database.pgbouncer = false",
+    );
+    for (key, url) in [
+        ("database.direct_url", &database.direct_url),
+        ("database.read_url", &database.read_url),
+    ] {
+        reader.require(
+            &[key, "database.url"],
+            url.as_ref()
+                .is_none_or(|url| postgres && url.engine() == Engine::Postgres),
+            format!("{key} and database.url do not both name PostgreSQL"),
+            "two PostgreSQL URLs, or database.url alone",
+        );
+    }
+    reader.require(
+        &["database.direct_url", "migrate_on_start"],
+        !(database.pgbouncer && database.migrate_on_start && database.direct_url.is_none()),
+        "migrations hold a lock of their session, which a pooler in transaction mode gives to others".to_owned(),
+        "database.direct_url, or migrate_on_start = false and `convoke migrate` elsewhere",
     );
 }
 

@@ -88,6 +88,11 @@ impl Settings {
         self.through_pooler(&self.url)
     }
 
+    /// The server itself, past a pooler.
+    pub(super) fn direct(&self) -> Result<PgConnectOptions, Error> {
+        of_postgres(&self.direct_url)
+    }
+
     /// The replica for lists, if there is one.
     pub(super) fn replica(&self) -> Result<Option<PgConnectOptions>, Error> {
         let url = self.read_url.as_deref();
@@ -155,7 +160,7 @@ pub(super) async fn postgres_migrator(settings: &Settings) -> Result<PgPool, Err
     }
     Ok(PgPoolOptions::new()
         .max_connections(1)
-        .connect_with(of_postgres(&settings.direct_url)?)
+        .connect_with(settings.direct()?)
         .await?)
 }
 

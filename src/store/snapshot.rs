@@ -79,7 +79,7 @@ impl Settings {
                 .disable_statement_logging();
             Inner::Sqlite(options.connect().await?)
         } else {
-            let options = self.postgres()?;
+            let options = self.direct()?;
             let options = options.application_name("convoke-backup");
             let options = options.options([
                 ("statement_timeout", "0"),

@@ -39,7 +39,7 @@ impl Side {
     /// Opens the source: nothing is made that is not there, and nothing is written.
     pub(super) async fn source(settings: &Settings) -> Result<Self, Error> {
         if !settings.is_sqlite() {
-            return Ok(Self::Postgres(settings.postgres()?.connect().await?));
+            return Ok(Self::Postgres(settings.direct()?.connect().await?));
         }
         let options = SqliteConnectOptions::from_str(&settings.url)?
             .create_if_missing(false)
@@ -54,7 +54,7 @@ impl Side {
     /// batch and its progress are one commit.
     pub(super) async fn target(settings: &Settings) -> Result<Self, Error> {
         if !settings.is_sqlite() {
-            return Ok(Self::Postgres(settings.postgres()?.connect().await?));
+            return Ok(Self::Postgres(settings.direct()?.connect().await?));
         }
         let options = settings
             .sqlite()?

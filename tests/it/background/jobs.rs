@@ -55,7 +55,7 @@ async fn holder(url: &str) -> Option<String> {
 async fn another_replica_takes_over_the_job_of_one_that_was_killed() {
     let patient = [("CONVOKE_DATABASE_STATEMENT_TIMEOUT", "10m")];
     let mut first = Service::start(Engine::Postgres, &patient).await;
-    let url = first.setting("CONVOKE_DATABASE_URL").expect("set");
+    let url = first.setting("CONVOKE_DATABASE_URL").to_owned();
     let mut link = PgConnection::connect(&url).await.unwrap();
     // A new run of the job hangs in the hands of a replica that is then killed.
     first.terminate();

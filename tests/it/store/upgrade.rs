@@ -61,8 +61,7 @@ async fn readyz(service: &Service) -> u16 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_version_serves_and_starts_while_a_newer_one_has_expanded_the_schema() {
     let service = Service::start(Engine::Postgres, &[]).await;
-    let url = service.setting("CONVOKE_DATABASE_DIRECT_URL");
-    let url = url.unwrap_or_else(|| service.setting("CONVOKE_DATABASE_URL").expect("set"));
+    let url = service.setting("CONVOKE_DATABASE_URL").to_owned();
     let organizer = Client::register(&service, "organizer").await;
     let guest = Client::register(&service, "guest").await;
     let load = {

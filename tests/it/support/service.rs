@@ -227,9 +227,9 @@ impl Service {
     }
 
     /// One of them.
-    pub(crate) fn setting(&self, name: &str) -> Option<String> {
+    pub(crate) fn setting(&self, name: &str) -> &str {
         let found = self.settings.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.clone())
+        &found.expect("it was given").1
     }
 
     /// Everything it has printed, as one text for a failure's message.
