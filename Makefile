@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs fuzz mutate-rules load observe previews copy-bench recovery
+.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench files-bench recovery upgrade-drill upload-memory
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -25,6 +25,11 @@ docs: ## Regenerate what is committed: references, rules, dashboards, thresholds
 	tests/generated.sh write
 	$(KIT) generate
 
+checklist: ## docs/deployment-checklist.md from top to bottom, against a service started here as in production
+	tests/install.sh
+	cargo build --locked
+	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/debug/convoke $(KIT) checklist
+
 fuzz: ## Schemathesis with many cases on both engines (MAX_EXAMPLES=500)
 	tests/fuzz.sh sqlite $${MAX_EXAMPLES:-500}
 	tests/fuzz.sh postgres $${MAX_EXAMPLES:-500}
@@ -43,16 +48,30 @@ observe: ## Convoke, Prometheus with the rules, Alertmanager and a load on this 
 	cargo build --locked
 	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/debug/convoke $(KIT) observe
 
+upgrade-drill: ## Roll two replicas from the previous release to this one under load (FROM=ref)
+	tests/install.sh
+	$(KIT) upgrade_drill $(if $(FROM),--from $(FROM))
+
 previews: ## Draw each dashboard and the console after a real load, into docs/previews/
 	tests/install.sh
 	cargo build --locked
 	tests/console.sh previews
 	$(KIT) previews
 
+upload-memory: ## Send and read back 1 GiB, to a folder and to S3, and show the most memory it took
+	tests/install.sh
+	cargo build --locked --release
+	tests/upload_memory.sh
+
 copy-bench: ## Copy 100,000 events from engine to engine and back, with a kill half-way, and compare
 	tests/install.sh
 	cargo build --locked --release
 	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) copy_bench --kill $(COPY_BENCH)
+
+files-bench: ## Move 10,000 files to a real S3 server while they are read, with a kill half-way
+	tests/install.sh
+	cargo build --locked --release
+	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) files_bench $(FILES_BENCH)
 
 recovery: ## Lose a database of 100,000 events on each engine, restore it from its backup, and time that
 	tests/install.sh

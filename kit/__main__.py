@@ -11,7 +11,10 @@ COMMANDS = {
     "contract": "hold instruments, dashboards, rules and runbooks against a running service",
     "load": "run the load tests against a service started here, and compare both sides' counts",
     "observe": "start Convoke, Prometheus, Alertmanager and a load on this machine, until interrupted",
+    "checklist": "run the deployment checklist from top to bottom against a service started here",
     "copy_bench": "copy 100,000 events from engine to engine and back, and compare",
+    "files_bench": "move 10,000 files to a real S3 server while they are read, with a kill half-way",
+    "upgrade_drill": "roll two replicas from the previous release to this one under load; no request may fail",
     "recovery": "lose a database on each engine, restore it from its backup, and time that",
     "previews": "draw each dashboard from a real Prometheus after a real load",
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kit.paths import ROOT
 
-GENERATORS = ["kit.slo", "kit.rules", "kit.kubernetes", "kit.thresholds", "kit.dashboards"]
+GENERATORS = ["kit.slo", "kit.rules", "kit.kubernetes", "kit.thresholds", "kit.dashboards", "kit.checklist"]
 
 
 def outputs(scale: float = 1.0) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-MODULES = ["kit.checks_rules", "kit.checks_runbooks", "kit.checks_dashboards", "kit.checks_deploy"]
+MODULES = ["kit.checks_rules", "kit.checks_runbooks", "kit.checks_dashboards", "kit.checks_deploy", "kit.checks_papers"]
 
 
 def main(_arguments: list[str]) -> int:

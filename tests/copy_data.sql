@@ -29,6 +29,12 @@ SELECT pg_temp.key(2, n), pg_temp.key(1, 1 + (n + k) % 10), 'required', CASE WHE
        CASE WHEN k = 1 AND n % 2 = 0 THEN pg_temp.at(n) END, 1 + k, pg_temp.at(n), pg_temp.at(n + k)
 FROM generate_series(1, :events) n, generate_series(1, 3) k;
 
+INSERT INTO attachments (id, event_id, uploaded_by, name, media_type, size, sha256, storage_key, created_at)
+SELECT pg_temp.key(8, n), pg_temp.key(2, n), pg_temp.key(1, 1 + n % 10), 'plan ' || n || '.pdf', 'application/pdf', n, sha256(('plan ' || n)::bytea),
+       'attachments/' || n, pg_temp.at(n)
+FROM generate_series(1, :events, 10) n;
+INSERT INTO deleted_files (storage_key, deleted_at) SELECT 'attachments/gone-' || n, pg_temp.at(n) FROM generate_series(1, 10) n;
+
 -- Two changes an event. In every hundred some belong to a transaction that began earlier and was numbered before the others.
 INSERT INTO changes (xid, id, kind, event_id, user_id, version, actor_id, data, traceparent, created_at)
 SELECT n / 100 * 2 + CASE WHEN (n + 1) / 2 % 50 = 25 THEN 1 ELSE 2 END, pg_temp.key(3, n), CASE WHEN n % 2 = 1 THEN 'event.created' ELSE 'participant.invited' END,

@@ -21,6 +21,7 @@ later 'formatting' cargo fmt --check
 later 'lints' cargo clippy --locked --all-targets --quiet -- -D warnings
 later 'generated files' tests/generated.sh check
 later 'tests' cargo test --locked
+later 'the API through PgBouncer' env THROUGH_PGBOUNCER=1 cargo test --locked --test it -- --skip sqlite api::
 later 'the console in a browser' tests/console.sh
 later "the README's tour" tests/readme_tour.sh sqlite
 later "the same on postgres" tests/readme_tour.sh postgres
@@ -33,6 +34,7 @@ later "the kit's own tests" .venv/bin/python -m unittest discover -t . -s kit/te
 later "the kit's generated files" kit generate --check
 later 'rules, dashboards, runbooks' kit lint
 later 'tests of the rules' kit test_rules
+later 'the deployment checklist' kit checklist --quick
 later 'load smoke' kit load smoke
 later 'the kit against a service' kit contract
 export SEED="${SEED:-20261122}"

@@ -168,6 +168,5 @@ pub(super) async fn revoke(
     _: NoParams,
 ) -> Answered {
     api.store.revoke_api_key(person.actor.user_id, id).await?;
-    api.principals.forget_keys();
     Ok(Reply::empty(StatusCode::NO_CONTENT))
 }

@@ -56,6 +56,7 @@ use self::{
     tokens::Tokens,
 };
 use crate::{
+    cache::Caches,
     config::{Config, CorsOrigin},
     lifecycle::Lifecycle,
     storage::Storage,
@@ -141,8 +142,10 @@ impl Api {
             rates: rate_limit::Rates::new(&config.rate_limit),
         };
         prime();
+        let caches = Caches::new(config, &store);
+        caches.start(lifecycle);
         Ok(Self(Arc::new(Shared {
-            principals: Principals::new(store.clone(), tokens.clone(), &config.cache),
+            principals: Principals::new(store.clone(), tokens.clone(), caches),
             passwords: Passwords::new(&config.auth)?,
             requests: Requests::new(routes.series()),
             in_flight,
@@ -183,7 +186,6 @@ impl Api {
 /// Makes every series that can be known at start.
 fn prime() {
     protection::prime_rate_limits(rate_limit::POLICIES, rate_limit::OUTCOMES);
-    protection::prime_caches(principal::CACHES);
     protection::prime_requests(auth::METHODS, auth::OUTCOMES);
     protection::prime_secret_keys();
 }

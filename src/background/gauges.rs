@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::domain::change::CHANNELS;
-use crate::store::{Store, chain};
+use crate::store::{ReplicaSeen, Store, chain};
 use crate::telemetry::instruments;
 
 /// How often gauges are set.
@@ -15,6 +15,8 @@ pub struct Options {
     pub pool: Duration,
     /// The outbox's; each asks the database.
     pub outbox: Duration,
+    /// The read replica's; lists go to it again so long after it has come back.
+    pub replica: Duration,
 }
 
 impl Default for Options {
@@ -22,6 +24,7 @@ impl Default for Options {
         Self {
             pool: Duration::from_secs(1),
             outbox: Duration::from_secs(5),
+            replica: Duration::from_secs(1),
         }
     }
 }
@@ -44,10 +47,38 @@ pub async fn run(store: Store, options: Options) {
             observe_outbox(&store).await;
         }
     };
-    let ((), ()) = tokio::join!(pool, outbox);
+    let replica = async {
+        let mut ticks = interval(options.replica);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = ReplicaSeen::NotConfigured;
+        while store.has_replica() {
+            ticks.tick().await;
+            let seen = store.observe_replica().await;
+            tell_replica(&last, &seen);
+            last = seen;
+        }
+    };
+    let ((), (), ()) = tokio::join!(pool, outbox, replica);
 }
 
-/// Sets the gauges of every channel; leaves them as they are when the database does not answer.
+/// Tells once that the replica went, and once that it came.
+fn tell_replica(last: &ReplicaSeen, seen: &ReplicaSeen) {
+    match (last, seen) {
+        (ReplicaSeen::Unusable(_), ReplicaSeen::Unusable(_)) => {}
+        (_, ReplicaSeen::Unusable(reason)) => {
+            tracing::warn!(
+                error = reason,
+                "the read replica cannot be used; lists go to the primary"
+            );
+        }
+        (ReplicaSeen::Unusable(_) | ReplicaSeen::NotConfigured, ReplicaSeen::Replays(_)) => {
+            tracing::info!("lists are read from the replica");
+        }
+        _ => {}
+    }
+}
+
+/// Sets the gauges of every channel; to no number while the database does not answer.
 pub async fn observe_outbox(store: &Store) {
     for channel in CHANNELS {
         match store.queue_state(channel).await {
@@ -56,7 +87,8 @@ pub async fn observe_outbox(store: &Store) {
             }
             // The dispatcher tells of an outage, once.
             Err(failure) => {
-                tracing::debug!(channel, error = %chain(&failure), "the outbox's gauges keep their values");
+                instruments::outbox::backlog_unknown(channel);
+                tracing::debug!(channel, error = %chain(&failure), "what the outbox holds is not known");
             }
         }
     }

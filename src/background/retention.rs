@@ -1,19 +1,25 @@
 //! Forgets what is over, in small bites, and follows the rules of time zones.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::pause;
+use super::scheduled::{self, Job};
 use crate::domain::clock::earlier;
+use crate::domain::when::zones_version;
 use crate::store::{Error, Store, chain};
+
+/// Events follow each set of rules once; longer than any is in use.
+const ONCE: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// What is forgotten when.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Time a finished delivery is kept.
     pub deliveries: Duration,
-    /// Time between two sweeps, give or take a tenth, so that replicas do not sweep together.
+    /// Time between two sweeps, of whichever replica.
     pub every: Duration,
     /// Pause between two bites, in which others get at the database.
     pub rest: Duration,
@@ -41,26 +47,50 @@ pub struct Swept {
     pub refresh_tokens: u64,
 }
 
-/// Follows the rules of time zones once, then sweeps now and every so often, until it is stopped.
+/// Follows the rules of time zones and sweeps every so often, each on one replica, until it is stopped.
 pub async fn run(store: Store, options: Options, stop: CancellationToken) {
+    // Named by the rules: a replica that still has others must not undo what newer ones did.
+    let zones = Job::new(zone_job(), ONCE);
+    let sweeps = Job::new("retention", options.every);
+    let follow = scheduled::run(store.clone(), zones, stop.clone(), || follow_zones(&store));
+    let sweep = scheduled::run(store.clone(), sweeps, stop.clone(), || {
+        sweep_and_tell(&store, options, &stop)
+    });
+    let ((), ()) = tokio::join!(follow, sweep);
+}
+
+/// The lease under which events follow the rules of this program.
+fn zone_job() -> &'static str {
+    static NAME: LazyLock<String> = LazyLock::new(|| format!("zone_rules:{}", zones_version()));
+    NAME.as_str()
+}
+
+async fn follow_zones(store: &Store) -> bool {
     match store.follow_zone_rules().await {
-        Ok(0) => {}
-        Ok(events) => tracing::info!(
-            events,
-            "the rules of time zones have changed; events follow them"
-        ),
+        Ok(0) => true,
+        Ok(events) => {
+            tracing::info!(
+                events,
+                "the rules of time zones have changed; events follow them"
+            );
+            true
+        }
         Err(failure) => {
             tracing::error!(error = %chain(&failure), "events do not follow the rules of time zones yet");
+            false
         }
     }
-    loop {
-        match sweep(&store, options, &stop).await {
-            Ok(swept) if swept == Swept::default() => {}
-            Ok(Swept {
+}
+
+async fn sweep_and_tell(store: &Store, options: Options, stop: &CancellationToken) -> bool {
+    match sweep(store, options, stop).await {
+        Ok(swept) => {
+            let Swept {
                 deliveries,
                 idempotency_keys,
                 refresh_tokens,
-            }) => {
+            } = swept;
+            if swept != Swept::default() {
                 tracing::debug!(
                     deliveries,
                     idempotency_keys,
@@ -68,16 +98,12 @@ pub async fn run(store: Store, options: Options, stop: CancellationToken) {
                     "forgot what is over"
                 );
             }
-            Err(failure) => {
-                tracing::warn!(error = %chain(&failure), "a sweep failed and waits for the next");
-            }
+            // Broken off: another replica goes on.
+            !stop.is_cancelled()
         }
-        let tenth = options.every / 10;
-        let next = rand::random_range(
-            options.every.saturating_sub(tenth)..=options.every.saturating_add(tenth),
-        );
-        if !pause(next, &stop).await {
-            return;
+        Err(failure) => {
+            tracing::warn!(error = %chain(&failure), "a sweep failed and waits for the next");
+            false
         }
     }
 }

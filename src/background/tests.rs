@@ -36,6 +36,9 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/convoke.db", folder.path().display());
         let settings = Settings {
+            direct_url: url.clone(),
+            read_url: None,
+            pooled: false,
             url: url.clone(),
             min_connections: 0,
             max_connections: 2,

@@ -248,9 +248,13 @@ fn warn(failure: Option<&Error>, what: &str) -> Result<(), Failure> {
 
 /// What backups work by, as the settings say.
 pub(super) fn context(config: &Config, identity: Option<PathBuf>, progress: Progress) -> Context {
+    // A snapshot, and the tools of PostgreSQL, need sessions of their own: no pooler's.
+    let mut store = prepare::store_settings(config);
+    store.url.clone_from(&store.direct_url);
+    store.pooled = false;
     Context {
         config: config.clone(),
-        store: prepare::store_settings(config),
+        store,
         recipients: config.backup.recipients.clone(),
         identity,
         clock: Clock::system(),

@@ -1,18 +1,16 @@
 //! `convoke copy`: a whole database into another, SQLite to PostgreSQL or back, with progress on stderr and a report on stdout.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::progress::{Progress, rate};
 use super::{Failure, prepare};
 use crate::config::{Config, DatabaseUrl};
 use crate::lifecycle::Lifecycle;
 use crate::store::{CopyError, CopyOptions, CopyReport, CopyStep, chain, copy, source_schema};
-
-/// Between two lines of progress on a terminal.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// What to copy where. A password on a command line can be seen by others on the machine: leave out the side that is in the
 /// settings, and give the other one's in `PGPASSWORD` or `~/.pgpass`.
@@ -54,7 +52,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> Result<ExitCod
             .await
             .map_err(|failure| told("the source", failure))?;
         prepare_target(&to, schema).await?;
-        copy(&options, &mut |step| progress.tell(step))
+        copy(&options, &mut |step| tell(&mut progress, step))
             .await
             .map_err(|failure| told("the copy", failure))
     }
@@ -100,65 +98,14 @@ async fn prepare_target(config: &Config, schema: i64) -> Result<(), Failure> {
     result
 }
 
-/// Told on stderr: a line that is written over on a terminal, else one for each table.
-struct Progress {
-    terminal: bool,
-    last: Option<Instant>,
-    started: Instant,
-}
-
-impl Progress {
-    fn begin() -> Self {
-        Self {
-            terminal: std::io::stderr().is_terminal(),
-            last: None,
-            started: Instant::now(),
+fn tell(progress: &mut Progress, step: CopyStep<'_>) {
+    match step {
+        CopyStep::Resumed => progress.tell(true, || "an unfinished copy goes on".to_owned()),
+        CopyStep::Copying { table, rows, done } => {
+            progress.tell(done, || format!("{table}: {} of {} rows", rows.0, rows.1));
         }
+        CopyStep::Verifying { table } => progress.tell(false, || format!("comparing {table}")),
     }
-
-    fn tell(&mut self, step: CopyStep<'_>) {
-        let text = match step {
-            CopyStep::Resumed => "an unfinished copy goes on".to_owned(),
-            CopyStep::Copying { table, rows, done } if self.due(done) => {
-                format!("{table}: {} of {} rows", rows.0, rows.1)
-            }
-            CopyStep::Verifying { table } if self.due(false) => format!("comparing {table}"),
-            CopyStep::Copying { .. } | CopyStep::Verifying { .. } => return,
-        };
-        let mut out = std::io::stderr().lock();
-        let seconds = self.started.elapsed().as_secs();
-        // Progress that cannot be shown is no reason to stop.
-        drop(if self.terminal {
-            write!(out, "\r\x1b[K{seconds:>4} s  {text}").and_then(|()| out.flush())
-        } else {
-            writeln!(out, "{text}")
-        });
-    }
-
-    /// Whether it is time to show something; off a terminal only what is `whole`.
-    fn due(&mut self, whole: bool) -> bool {
-        let due = if self.terminal {
-            whole || self.last.is_none_or(|last| last.elapsed() >= PAUSE)
-        } else {
-            whole
-        };
-        if due {
-            self.last = Some(Instant::now());
-        }
-        due
-    }
-
-    fn end(&self) {
-        if self.terminal {
-            drop(write!(std::io::stderr().lock(), "\r\x1b[K"));
-        }
-    }
-}
-
-fn rate(rows: u64, elapsed: Duration) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-    let rows = rows as f64;
-    rows / elapsed.as_secs_f64().max(1e-6)
 }
 
 fn report(shown: &str, report: &CopyReport, elapsed: Duration) -> Result<(), Failure> {

@@ -1,13 +1,14 @@
 //! `convoke doctor`: looks at everything the service needs and says, line by line, what to do.
 
 mod database;
+mod safety;
 mod surroundings;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::Failure;
-use crate::config::{Config, Sources, process_variable};
+use crate::config::{Config, Loaded, Sources, process_variable};
 use crate::telemetry::traces;
 
 /// What a check found.
@@ -79,9 +80,13 @@ impl std::fmt::Display for Finding {
 /// Prints every finding as it comes; ends with 1 when one is a failure.
 pub(super) async fn run(sources: &Sources) -> Result<ExitCode, Failure> {
     let mut report = Report { failed: false };
-    let config = report.settings(sources)?;
+    let loaded = report.settings(sources)?;
     let traces = report.variables()?;
-    if let Some(config) = config {
+    if let Some(loaded) = loaded {
+        for finding in safety::check(&loaded, sources) {
+            report.tell(&finding)?;
+        }
+        let config = loaded.config;
         for finding in database::check(&config).await {
             report.tell(&finding)?;
         }
@@ -116,14 +121,15 @@ impl Report {
         writeln!(std::io::stdout().lock(), "{finding}")
     }
 
-    fn settings(&mut self, sources: &Sources) -> std::io::Result<Option<Config>> {
-        let (config, warnings) = match Config::load(sources) {
+    fn settings(&mut self, sources: &Sources) -> std::io::Result<Option<Loaded>> {
+        let (loaded, warnings) = match Config::load(sources) {
             Ok(loaded) => {
                 self.tell(&Finding::fine(
                     "settings",
                     format!("read, for {}", loaded.config.server.env.as_str()),
                 ))?;
-                (Some(loaded.config), loaded.warnings)
+                let warnings = loaded.warnings.clone();
+                (Some(loaded), warnings)
             }
             Err(faults) => {
                 for fault in &faults.faults {
@@ -140,7 +146,7 @@ impl Report {
         for warning in warnings {
             self.tell(&Finding::doubtful("settings", warning, ""))?;
         }
-        Ok(config)
+        Ok(loaded)
     }
 
     fn variables(&mut self) -> std::io::Result<Option<traces::Options>> {

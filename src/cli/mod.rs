@@ -3,10 +3,12 @@
 mod backup;
 mod copy;
 mod doctor;
+mod files;
 mod health;
 mod input;
 mod migrate;
 mod prepare;
+mod progress;
 mod serve;
 mod shutdown;
 mod user;
@@ -80,6 +82,9 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Look after uploaded files.
+    #[command(subcommand)]
+    Files(files::Command),
     /// Manage accounts.
     #[command(subcommand)]
     User(user::Command),
@@ -168,6 +173,7 @@ impl Cli {
                 Format::Markdown => signals::reference_markdown(),
                 Format::Json => signals::reference_json(),
             }),
+            Command::Files(command) => files::run(command, &load(&sources)?).await,
             Command::User(command) => user::run(command, &load(&sources)?).await,
         }
     }

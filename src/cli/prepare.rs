@@ -16,6 +16,12 @@ pub(super) fn store_settings(config: &Config) -> store::Settings {
     };
     store::Settings {
         url: database.url.expose().to_owned(),
+        direct_url: database.direct().expose().to_owned(),
+        read_url: database
+            .read_url
+            .as_ref()
+            .map(|url| url.expose().to_owned()),
+        pooled: database.pgbouncer,
         min_connections: database.min_connections.min(max_connections),
         max_connections,
         max_lifetime: database.max_lifetime,
@@ -44,7 +50,7 @@ pub(super) async fn open_store(
     let lifecycle = lifecycle.clone();
     // Nobody waits for it at the end: closing the store makes the last commit.
     let spawn = move |task| lifecycle.spawn_unwatched("store writer", task);
-    Store::open(store_settings(config), Clock::system(), spawn).await
+    Box::pin(Store::open(store_settings(config), Clock::system(), spawn)).await
 }
 
 /// As [`open_store`], for a command at which somebody waits.

@@ -29,7 +29,7 @@ use crate::listener::{self, Drained, Limits, Listener};
 use crate::ops::debug::DebugState;
 use crate::ops::{self, About, Console, OpsState, VersionInfo};
 use crate::storage::Storage;
-use crate::store::{OPERATIONS, POOL, Store, Transient, chain};
+use crate::store::{FALLBACKS, OPERATIONS, POOL, READ_POOL, Store, TARGETS, Transient, chain};
 use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::{self, Guard, instruments, traces};
 
@@ -319,6 +319,12 @@ fn ops_state(
         readiness: readiness.clone().into_check(),
         version,
         debug,
+        hosts: config
+            .server
+            .ops_hosts
+            .iter()
+            .map(|name| name.as_str().to_owned())
+            .collect(),
     }
 }
 
@@ -362,7 +368,10 @@ fn prime(config: &Config) {
         system,
         config.rate_limit.enabled,
     );
-    instruments::database::prime(system, OPERATIONS.iter().copied(), reasons, [POOL]);
+    let replica = config.database.read_url.is_some();
+    let pools = [POOL].into_iter().chain(replica.then_some(READ_POOL));
+    instruments::database::prime(system, OPERATIONS.iter().copied(), reasons, pools);
+    instruments::replica::prime(replica, &TARGETS, &FALLBACKS);
     instruments::backups::prime();
     instruments::outbox::prime(CHANNELS, background::dispatcher::OUTCOMES);
     let statuses: Vec<_> = ParticipantStatus::ALL

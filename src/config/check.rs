@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
+use super::Engine;
 use super::fault::{Source, did_you_mean};
 use super::reader::Reader;
 use super::secret::{ADVICE, weakness};
-use super::setting::{RESERVED, variables};
+use super::setting::variables;
 use super::storage_url::S3Endpoint;
 use super::value::{Environment, Synchronous};
 use super::{Config, key_file};
@@ -63,6 +64,40 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
         "both or neither",
     );
     reader.require(
+        &["cache.ttl", "cache.heard_ttl"],
+        config.cache.heard_ttl.is_zero() || config.cache.ttl <= config.cache.heard_ttl,
+        format!(
+            "cache.heard_ttl ({:?}) is shorter than cache.ttl ({:?})",
+            config.cache.heard_ttl, config.cache.ttl
+        ),
+        "a cache.heard_ttl that is at least cache.ttl, or 0s",
+    );
+    let postgres = database.url.engine() == Engine::Postgres;
+    reader.require(
+        &["database.pgbouncer", "database.url"],
+        postgres || !database.pgbouncer,
+        "database.pgbouncer is set, and database.url names SQLite".to_owned(),
+        "a PostgreSQL URL, or database.pgbouncer = false",
+    );
+    for (key, url) in [
+        ("database.direct_url", &database.direct_url),
+        ("database.read_url", &database.read_url),
+    ] {
+        reader.require(
+            &[key, "database.url"],
+            url.as_ref()
+                .is_none_or(|url| postgres && url.engine() == Engine::Postgres),
+            format!("{key} and database.url do not both name PostgreSQL"),
+            "two PostgreSQL URLs, or database.url alone",
+        );
+    }
+    reader.require(
+        &["database.direct_url", "migrate_on_start"],
+        !(database.pgbouncer && database.migrate_on_start && database.direct_url.is_none()),
+        "migrations hold a lock of their session, which a pooler in transaction mode gives to others".to_owned(),
+        "database.direct_url, or migrate_on_start = false and `convoke migrate` elsewhere",
+    );
+    reader.require(
         &["outbox.backoff_base", "outbox.backoff_max"],
         outbox.backoff_base <= outbox.backoff_max,
         format!(
@@ -72,6 +107,12 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
         "a base that is at most the maximum",
     );
     let storage = &config.storage;
+    reader.require(
+        &["storage.url", "storage.fallback_url"],
+        storage.fallback_url.as_ref() != Some(&storage.url),
+        "storage.fallback_url names the same store as storage.url".to_owned(),
+        "the store that was used before, or none",
+    );
     reader.require(
         &["storage.s3_access_key_id", "storage.s3_secret_access_key"],
         storage.s3_access_key_id.is_missing() == storage.s3_secret_access_key.is_missing(),
@@ -199,6 +240,22 @@ pub(super) fn doubts(config: &Config) -> Vec<String> {
         production && !config.rate_limit.enabled,
         "rate_limit.enabled is false: logins can be guessed without limit",
     );
+    let listens = config.database.url.engine() == Engine::Postgres
+        && !config.cache.ttl.is_zero()
+        && !config.cache.heard_ttl.is_zero();
+    warn(
+        config.redis.url.is_some() && !listens,
+        "redis.url has no effect: a shared cache needs PostgreSQL, cache.ttl and cache.heard_ttl, to hear of changes",
+    );
+    warn(
+        production
+            && config
+                .redis
+                .url
+                .as_ref()
+                .is_some_and(|url| !url.is_private()),
+        "redis.url is neither rediss:// nor on this machine: its password travels in the clear",
+    );
     // The smallest set that the OWASP password storage cheat sheet recommends is 7 MiB with 5 passes.
     warn(
         production && config.auth.hash_memory_kib < 7168,
@@ -211,27 +268,14 @@ pub(super) fn doubts(config: &Config) -> Vec<String> {
     warnings
 }
 
-/// Variables and keys that do nothing.
-pub(super) fn without_effect(
-    environment: &BTreeMap<String, OsString>,
-    reader: &Reader<'_>,
-) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for name in environment
-        .keys()
-        .filter(|name| name.starts_with("CONVOKE_"))
-    {
-        let reserved = RESERVED
-            .iter()
-            .any(|(key, _)| name.strip_prefix("CONVOKE_") == Some(&key.to_uppercase()));
-        if reserved {
-            warnings.push(format!("{name} has no effect in this version"));
-        } else if name != "CONVOKE_CONFIG" && !variables().contains(name) {
-            let near = did_you_mean(name, variables().iter().map(String::as_str));
-            warnings.push(format!("{name} is not a setting and has no effect{near}"));
-        }
-    }
-    let in_file = reader.reserved_in_file().iter();
-    warnings.extend(in_file.map(|key| format!("{key} has no effect in this version")));
-    warnings
+/// Variables that do nothing.
+pub(super) fn without_effect(environment: &BTreeMap<String, OsString>) -> Vec<String> {
+    let unknown = environment.keys().filter(|name| {
+        name.starts_with("CONVOKE_") && *name != "CONVOKE_CONFIG" && !variables().contains(name)
+    });
+    let warning = |name: &String| {
+        let near = did_you_mean(name, variables().iter().map(String::as_str));
+        format!("{name} is not a setting and has no effect{near}")
+    };
+    unknown.map(warning).collect()
 }

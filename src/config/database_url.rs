@@ -5,6 +5,7 @@ use std::fmt;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
+use super::settings::Database;
 use super::value::Value;
 
 /// The two engines.
@@ -174,6 +175,13 @@ fn check_postgres(text: &str) -> Result<(), String> {
              and the port a number?)"
             .to_owned()
     })
+}
+
+impl Database {
+    /// Where the database itself is, past a pooler.
+    pub fn direct(&self) -> &DatabaseUrl {
+        self.direct_url.as_ref().unwrap_or(&self.url)
+    }
 }
 
 /// The URL of the SQLite file that serves when no other is named.

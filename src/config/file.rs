@@ -7,7 +7,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, Source, did_you_mean};
-use super::setting::{RESERVED, Setting, all};
+use super::setting::{Setting, all};
 
 /// One value of the file.
 pub(super) struct Entry {
@@ -24,8 +24,6 @@ pub(super) struct Contents {
     pub(super) name: String,
     /// By key of the setting.
     pub(super) entries: BTreeMap<&'static str, Entry>,
-    /// Reserved names that were used.
-    pub(super) reserved: Vec<String>,
     /// The file, or its syntax, could not be read: what it does not say is unknown.
     pub(super) broken: bool,
 }
@@ -98,8 +96,6 @@ impl Walk<'_> {
             let line = line_of(self.text, key.span().start);
             if let Some(setting) = all().find(|s| s.key == path || s.flat() == path) {
                 self.entry(setting, line, value.get_ref());
-            } else if RESERVED.iter().any(|(name, _)| *name == path) {
-                self.contents.reserved.push(path);
             } else if let Some(inner) = value.get_ref().as_table()
                 && is_table_of_settings(&path)
             {

@@ -14,6 +14,7 @@ mod media_range;
 mod net;
 mod reader;
 mod recipient;
+mod redis_url;
 mod reference;
 mod secret;
 mod setting;
@@ -28,13 +29,14 @@ pub use amount::{ByteSize, Rate};
 pub use database_url::{DatabaseUrl, Engine};
 pub use fault::{Fault, Faults, Source};
 pub use media_range::MediaRange;
-pub use net::CorsOrigin;
+pub use net::{CorsOrigin, HostName};
 pub use reader::Effective;
 pub use recipient::Recipient;
+pub use redis_url::{KeyPrefix, RedisUrl};
 pub use secret::Secret;
 pub use settings::{
-    Attachments, Auth, Avatars, Backup, Cache, Database, Limits, Log, Outbox, RateLimit, Server,
-    Shutdown, Sqlite, Storage,
+    Attachments, Auth, Avatars, Backup, Cache, Database, Limits, Log, Outbox, RateLimit, Redis,
+    Server, Shutdown, Sqlite, Storage,
 };
 pub use sources::{SettingsFile, Sources, process_variable};
 pub use storage_url::{Region, S3Endpoint, StorageUrl};
@@ -61,6 +63,8 @@ pub struct Config {
     pub rate_limit: RateLimit,
     /// What is remembered between requests.
     pub cache: Cache,
+    /// The cache that replicas share.
+    pub redis: Redis,
     /// The database and its pool.
     pub database: Database,
     /// What only SQLite knows.
@@ -114,7 +118,7 @@ impl Config {
             sources.cpus,
             faults,
         );
-        let mut warnings = check::without_effect(&sources.environment, &reader);
+        let mut warnings = check::without_effect(&sources.environment);
         let config = Self::read(&mut reader).map(|mut config| {
             check::contradictions(&config, &mut reader);
             warnings.extend(check::doubts(&config));
@@ -166,6 +170,7 @@ impl Config {
         let auth = Auth::read(reader);
         let rate_limit = RateLimit::read(reader);
         let cache = Cache::read(reader);
+        let redis = Redis::read(reader);
         let database = Database::read(reader);
         let sqlite = Sqlite::read(reader);
         let outbox = Outbox::read(reader);
@@ -181,6 +186,7 @@ impl Config {
             auth: auth?,
             rate_limit: rate_limit?,
             cache: cache?,
+            redis: redis?,
             database: database?,
             sqlite: sqlite?,
             outbox: outbox?,

@@ -76,6 +76,41 @@ impl Value for CorsOrigin {
     }
 }
 
+/// A host's name in lower case (RFC 1123 §2.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostName(String);
+
+impl HostName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for HostName {
+    const KIND: &'static str = "list of host names";
+
+    fn accepts() -> String {
+        "host names such as ops.example.org, without a port".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let fits = |label: &str| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        if text.len() <= 253 && text.split('.').all(fits) {
+            return Ok(Self(text.to_ascii_lowercase()));
+        }
+        Err("is not a host name".to_owned())
+    }
+}
+
 /// An absolute http or https URL without user and fragment.
 fn web_uri(text: &str) -> Result<Uri, String> {
     if text.contains('#') {

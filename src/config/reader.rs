@@ -183,11 +183,6 @@ impl<'a> Reader<'a> {
         !self.faults.is_empty()
     }
 
-    /// Reserved names that the file uses.
-    pub(super) fn reserved_in_file(&self) -> &[String] {
-        &self.file.reserved
-    }
-
     /// Every setting read so far that is without fault.
     pub(super) fn take_effective(&mut self) -> Vec<Effective> {
         std::mem::take(&mut self.effective)

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::secret::Secret;
-use super::setting::{Default, RESERVED, Setting, all};
+use super::setting::{Default, Setting, all};
 use super::settings::GROUPS;
 use super::value::Value;
 
@@ -56,16 +56,6 @@ pub(super) fn markdown() -> String {
                 ),
             );
         }
-    }
-    out.push_str(
-        "\n## Reserved\n\nKnown, and without effect in this version: setting one is a warning.\n\n",
-    );
-    for (key, purpose) in RESERVED {
-        let variable = key.to_uppercase();
-        push(
-            &mut out,
-            format_args!("- `CONVOKE_{variable}`, `{key}`: {purpose}.\n"),
-        );
     }
     out.push_str("\n## `convoke.toml` with every default\n\n```toml\n");
     out.push_str(&sample());

@@ -92,10 +92,6 @@ pub(super) struct Group {
     pub(super) settings: &'static [Setting],
 }
 
-/// Names that a later version will use. They are known, so that they are not taken for a slip, and
-/// warned of, so that nobody believes they do something.
-pub(super) const RESERVED: [(&str, &str); 1] = [("redis_url", "Redis, shared by the replicas")];
-
 /// Every setting, in the order of the reference.
 pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
     settings::GROUPS.iter().flat_map(|group| group.settings)

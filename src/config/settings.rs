@@ -9,9 +9,10 @@ use ipnet::IpNet;
 use super::amount::{ByteSize, Rate};
 use super::database_url::{DatabaseUrl, in_folder};
 use super::media_range::MediaRange;
-use super::net::CorsOrigin;
+use super::net::{CorsOrigin, HostName};
 use super::reader::Reader;
 use super::recipient::Recipient;
+use super::redis_url::{KeyPrefix, RedisUrl};
 use super::secret::Secret;
 use super::setting::Default::{Absent, Found, Text};
 use super::setting::{Group, Setting, group};
@@ -19,7 +20,7 @@ use super::storage_url::{Region, S3Endpoint, StorageUrl};
 use super::value::{Environment, LogFilter, LogFormat, Synchronous, Value};
 
 /// Every group, in the order of the reference.
-pub(super) static GROUPS: [Group; 14] = [
+pub(super) static GROUPS: [Group; 15] = [
     Server::GROUP,
     Log::GROUP,
     Limits::GROUP,
@@ -27,6 +28,7 @@ pub(super) static GROUPS: [Group; 14] = [
     Auth::GROUP,
     RateLimit::GROUP,
     Cache::GROUP,
+    Redis::GROUP,
     Database::GROUP,
     Sqlite::GROUP,
     Outbox::GROUP,
@@ -46,6 +48,9 @@ group! {
         "listen" => listen: SocketAddr = Text("127.0.0.1:8080");
         /// Address of the ops listener: metrics, probes, log level, console. Never make it public.
         "ops_listen" => ops_listen: SocketAddr = Text("127.0.0.1:9464");
+        /// Names at which the ops listener shows its console and what is below `/debug/`, besides IP addresses and names
+        /// without a dot: others may be a web page's own. Probes and metrics are answered at any name.
+        "ops_hosts" => ops_hosts: Vec<HostName> = Text("");
         /// Folder of the SQLite database and of the secret key that development makes.
         "data_dir" => data_dir: PathBuf = Text("data");
         /// Key that signs access tokens and seals the answers kept for an `Idempotency-Key`: at least 32 random
@@ -150,11 +155,27 @@ group! {
 group! {
     /// What is remembered between requests.
     Cache, "Cache" {
-        /// Time an entry serves. At most one second, because a disabled user must be stopped within that time
-        /// on every replica; `0s` switches the cache off.
+        /// Time an entry serves while nobody would tell of a change. At most one second, because a disabled user must be
+        /// stopped within that time on every replica; `0s` switches the cache off.
         "cache.ttl" => ttl: Duration = Text("800ms"), from "0s" to "1s";
+        /// Time an entry serves while PostgreSQL tells every replica of each change as it is committed (`LISTEN`), and has
+        /// just proved that it does. What is changed by hand in SQL is seen after this time. `0s` does without listening.
+        "cache.heard_ttl" => heard_ttl: Duration = Text("10s"), from "0s" to "5m";
         /// Entries kept at once.
         "cache.max_entries" => max_entries: u64 = Text("10000"), from "1" to "10000000";
+    }
+}
+
+group! {
+    /// The cache that replicas share. Optional: without it, while it is down, or slow, each asks the database.
+    Redis, "Redis" {
+        /// Where Redis is: `redis://`, or `rediss://` for TLS. Works only with PostgreSQL, and while replicas hear of changes
+        /// (`cache.heard_ttl`): else an entry of it could be older than a second.
+        "redis.url" => url: Option<RedisUrl> = Absent("none: replicas share no cache");
+        /// Time one operation may take; after three failures in a row Redis is left alone until it answers again.
+        "redis.timeout" => timeout: Duration = Text("50ms"), from "1ms" to "2s";
+        /// What the keys begin with, for a Redis that others use too.
+        "redis.key_prefix" => key_prefix: KeyPrefix = Text("convoke");
     }
 }
 
@@ -164,6 +185,15 @@ group! {
         /// Where the data is: a SQLite file, or PostgreSQL.
         "database.url" => url: DatabaseUrl =
             Found("`sqlite://{data_dir}/convoke.db`", |surroundings| in_folder(&surroundings.data_dir));
+        /// Where PostgreSQL itself is, when `database.url` leads to a pooler: migrations, backups and `LISTEN` need a
+        /// session of their own.
+        "database.direct_url" => direct_url: Option<DatabaseUrl> = Absent("none: `database.url` is direct");
+        /// `database.url` and `database.read_url` lead to a pooler in transaction mode (PgBouncer): each read is a transaction
+        /// too, and no statement stays prepared.
+        "database.pgbouncer" => pgbouncer: bool = Text("false");
+        /// A streaming replica of the same PostgreSQL for lists and searches. It is asked when it has replayed all that was
+        /// committed when the request came; while it is behind or down, `database.url` is.
+        "database.read_url" => read_url: Option<DatabaseUrl> = Absent("none: all is read from `database.url`");
         /// Connections kept open when nobody asks.
         "database.min_connections" => min_connections: u32 = Text("1"), from "0" to "1000";
         /// Connections open at once, per replica.
@@ -221,6 +251,9 @@ group! {
     Storage, "Storage" {
         /// The store of files: a folder, or a bucket of S3.
         "storage.url" => url: StorageUrl = Text("file:files");
+        /// The store that was used before, while `convoke files migrate` moves its files: what is not in `storage.url` is read from here,
+        /// and what is deleted is deleted in both.
+        "storage.fallback_url" => fallback_url: Option<StorageUrl> = Absent("none");
         /// Where the S3 server answers, for one that is not Amazon's.
         "storage.s3_endpoint" => s3_endpoint: Option<S3Endpoint> = Absent("none: `AWS_ENDPOINT_URL`, else Amazon's");
         /// Region of the bucket.

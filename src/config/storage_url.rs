@@ -24,6 +24,14 @@ pub enum StorageUrl {
 }
 
 impl StorageUrl {
+    /// Reads one that was given on the command line.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn argument(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+
     /// The kind of store, as the label `storage` of the metrics: `file` or `s3`.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -151,6 +151,11 @@ impl<T: Value> Value for Option<T> {
         }
         T::parse(text).map(Some)
     }
+
+    fn shown(&self, text: &str) -> String {
+        self.as_ref()
+            .map_or_else(String::new, |value| value.shown(text))
+    }
 }
 
 impl<T: Value> Value for Vec<T> {

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{OpsState, problem};
@@ -45,9 +46,9 @@ pub(super) async fn show(State(state): State<OpsState>) -> Response {
 
 /// Takes the raw body: this listener owes its faults the same form as the API, whatever the content type.
 pub(super) async fn change(State(state): State<OpsState>, body: Bytes) -> Response {
-    let change: Change = match serde_json::from_slice(&body) {
+    let change: Change = match read(&body) {
         Ok(change) => change,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, "body", &error.to_string()),
+        Err((status, field, detail)) => return problem(status, &field, &detail),
     };
     if !(1..=MAX_TTL_SECONDS).contains(&change.ttl_seconds) {
         let range = format!("must be from 1 to {MAX_TTL_SECONDS}");
@@ -87,6 +88,37 @@ pub(super) async fn change(State(state): State<OpsState>, body: Bytes) -> Respon
             &error.to_string(),
         ),
     }
+}
+
+/// The change that was asked for, or what is wrong: the status, the faulty field, and words.
+fn read(body: &[u8]) -> Result<Change, (StatusCode, String, String)> {
+    let unreadable = |error: &serde_json::Error| {
+        (
+            StatusCode::BAD_REQUEST,
+            "body".to_owned(),
+            error.to_string(),
+        )
+    };
+    // serde takes an array for an object whose fields have no names.
+    if body.trim_ascii_start().starts_with(b"[") {
+        let (field, detail) = ("body".to_owned(), "must be an object".to_owned());
+        return Err((StatusCode::UNPROCESSABLE_ENTITY, field, detail));
+    }
+    let mut text = serde_json::Deserializer::from_slice(body);
+    let change = serde_path_to_error::deserialize(&mut text).map_err(|error| {
+        if error.inner().classify() != Category::Data {
+            return unreadable(error.inner());
+        }
+        let (path, detail) = (error.path().to_string(), error.inner().to_string());
+        // What is missing has no place in the body.
+        let missing = detail
+            .strip_prefix("missing field `")
+            .and_then(|rest| rest.split('`').next());
+        let field = missing.unwrap_or(if path == "." { "body" } else { &path });
+        (StatusCode::UNPROCESSABLE_ENTITY, field.to_owned(), detail)
+    })?;
+    text.end().map_err(|error| unreadable(&error))?;
+    Ok(change)
 }
 
 fn level(state: &OpsState) -> Response {

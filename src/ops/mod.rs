@@ -2,6 +2,8 @@
 
 pub mod console;
 pub mod debug;
+mod gzip;
+mod host;
 mod log_level;
 mod probes;
 
@@ -10,7 +12,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::future::BoxFuture;
@@ -47,6 +51,8 @@ pub struct OpsState {
     pub console: Console,
     /// What can be looked into.
     pub debug: debug::DebugState,
+    /// Names by which it may be asked, besides addresses and names without a dot; in lower case.
+    pub hosts: Arc<[String]>,
 }
 
 impl std::fmt::Debug for OpsState {
@@ -60,6 +66,7 @@ impl std::fmt::Debug for OpsState {
 /// The routes of the ops listener.
 pub fn router(state: OpsState) -> Router {
     let debug = debug::router(state.debug.clone());
+    let hosts = state.hosts.clone();
     Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(probes::live))
@@ -69,6 +76,7 @@ pub fn router(state: OpsState) -> Router {
         .merge(console::routes())
         .with_state(state)
         .merge(debug)
+        .layer(from_fn_with_state(hosts, host::check))
         // Its places are few, and the probes need one.
         .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
 }
@@ -86,15 +94,40 @@ fn problem(status: StatusCode, field: &str, detail: &str) -> Response {
     (status, media_type, document.to_string()).into_response()
 }
 
+/// The problem of a query that cannot be read, by the field that axum says is at fault.
+fn query_problem(rejection: &QueryRejection) -> Response {
+    let text = rejection.body_text();
+    let told = text
+        .rsplit_once("query string: ")
+        .map_or(text.as_str(), |(_, told)| told);
+    let (field, detail) = match told.split_once(": ") {
+        Some((field, detail)) if !field.contains([' ', '`']) => (field, detail),
+        _ => ("query", told),
+    };
+    problem(StatusCode::UNPROCESSABLE_ENTITY, field, detail)
+}
+
 async fn metrics(State(state): State<OpsState>, headers: HeaderMap) -> Response {
     let format = Format::negotiate(&headers);
     match state.exposition.scrape(format).await {
         Ok(text) => {
-            let headers = [
+            let described = [
                 (header::CONTENT_TYPE, format.content_type()),
-                (header::VARY, "accept"),
+                (header::VARY, "accept, accept-encoding"),
             ];
-            (headers, text).into_response()
+            if !gzip::is_wanted(&headers) {
+                return (described, text).into_response();
+            }
+            match gzip::compress(text).await {
+                Ok(bytes) => {
+                    (described, [(header::CONTENT_ENCODING, "gzip")], bytes).into_response()
+                }
+                Err(failure) => problem(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "accept-encoding",
+                    &failure.to_string(),
+                ),
+            }
         }
         Err(busy) => {
             let mut response = (StatusCode::SERVICE_UNAVAILABLE, busy.to_string()).into_response();

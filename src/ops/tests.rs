@@ -52,6 +52,7 @@ fn ops(database: CheckStatus) -> Ops {
             InFlight::default(),
             json!({"settings": []}),
         ),
+        hosts: ["ops.example.org".to_owned()].into(),
     };
     Ops {
         router: router(state),
@@ -136,7 +137,16 @@ async fn a_bad_change_of_the_log_level_is_a_problem_that_names_the_field() {
             "ttl_seconds",
         ),
         ("not json", 400, "body"),
-        (r#"{"filter": "info", "ttl": 1}"#, 400, "body"),
+        (r#"{"filter": "info"} x"#, 400, "body"),
+        (r#"["info"]"#, 422, "body"),
+        (r#"{"filter": "info", "ttl": 1}"#, 422, "ttl"),
+        (r#"{"ttl_seconds": 60}"#, 422, "filter"),
+        (r#"{"filter": 1}"#, 422, "filter"),
+        (
+            r#"{"filter": "info", "ttl_seconds": "long"}"#,
+            422,
+            "ttl_seconds",
+        ),
     ] {
         let (answered, media_type, text) = ops.send("PUT", "/log-level", body).await;
         assert_eq!(answered.as_u16(), status, "{body}");
@@ -145,6 +155,79 @@ async fn a_bad_change_of_the_log_level_is_a_problem_that_names_the_field() {
         assert_eq!(problem["errors"][0]["field"], field);
     }
     assert_eq!(ops.json("GET", "/log-level", "").await.1["filter"], "info");
+}
+
+#[tokio::test]
+async fn a_name_that_may_be_anybodys_gets_probes_and_metrics_and_nothing_else() {
+    let ops = ops(CheckStatus::Ok);
+    let ask = async |path: &str, host: &str| {
+        let request = Request::builder().uri(path).header("host", host);
+        let request = request.body(Body::empty()).unwrap();
+        ops.router.clone().oneshot(request).await.unwrap()
+    };
+    for path in [
+        "/",
+        "/log-level",
+        "/debug/config",
+        "/console/snapshot",
+        "/version",
+    ] {
+        for (host, status) in [
+            ("127.0.0.1:9464", 200),
+            ("localhost:9464", 200),
+            ("ops.example.org", 200),
+            ("rebound.example:9464", 421),
+            ("not a host", 421),
+        ] {
+            assert_eq!(ask(path, host).await.status(), status, "{path} at {host}");
+        }
+    }
+    let refused = ask("/debug/config", "rebound.example").await;
+    let body = refused.into_body().collect().await.unwrap().to_bytes();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["errors"][0]["field"], "host");
+    for path in ["/metrics", "/livez", "/readyz"] {
+        assert_eq!(
+            ask(path, "app-1.internal:9464").await.status(),
+            200,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_compressed_for_whoever_asks() {
+    use std::io::Read as _;
+    let ops = ops(CheckStatus::Ok);
+    let request = Request::builder()
+        .uri("/metrics")
+        .header("accept-encoding", "gzip");
+    let request = request.body(Body::empty()).unwrap();
+    let response = ops.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    assert_eq!(response.headers()["vary"], "accept, accept-encoding");
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&bytes[..])
+        .read_to_string(&mut text)
+        .unwrap();
+    assert!(text.contains("\ntelemetry_series "));
+    assert!(bytes.len() < text.len());
+}
+
+#[tokio::test]
+async fn a_query_that_cannot_be_read_is_refused_by_field() {
+    let ops = ops(CheckStatus::Ok);
+    for (path, field) in [
+        ("/debug/runtime?limit=many", "limit"),
+        ("/debug/pprof/profile?seconds=-1", "seconds"),
+    ] {
+        let (status, problem) = ops.json("GET", path, "").await;
+        assert_eq!(
+            (status.as_u16(), &problem["errors"][0]["field"]),
+            (422, &json!(field))
+        );
+    }
 }
 
 #[tokio::test]

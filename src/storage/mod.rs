@@ -6,7 +6,9 @@
 mod connect;
 mod download;
 mod error;
+mod fallback;
 mod local;
+mod migrate;
 mod observed;
 mod sign;
 #[cfg(test)]
@@ -26,6 +28,7 @@ use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _};
 
 pub use self::download::Download;
 pub use self::error::{Error, Reason};
+pub use self::migrate::{Migrated, Migration, MigrationStep, migrate};
 pub use self::observed::OPERATIONS;
 pub use self::sign::Presented;
 pub use self::upload::Upload;
@@ -45,6 +48,8 @@ struct Inner {
     signer: Option<Arc<dyn Signer>>,
     /// The folder, where it is one.
     folder: Option<PathBuf>,
+    /// Where files are that were not moved yet.
+    fallback: Option<Storage>,
     /// Bytes that an upload gathers before it sends them: all that it holds in memory.
     part_bytes: usize,
     timeout: Duration,
@@ -81,12 +86,16 @@ impl From<ObjectMeta> for Stored {
 }
 
 impl Storage {
-    /// The store that the settings name.
+    /// The store that the settings name, with the one before it if they name that too.
     ///
     /// # Errors
     /// When the settings do not fit together. Nothing is asked of the store itself.
     pub fn open(config: &Config) -> Result<Self, Error> {
-        Self::open_url(&config.storage.url, config)
+        let mut opened = connect::open(&config.storage.url, config)?;
+        if let Some(url) = &config.storage.fallback_url {
+            opened.fallback = Some(Self::open_url(url, config)?);
+        }
+        Ok(Self::observed(opened))
     }
 
     /// Any store, with the settings for everything that a URL does not say.
@@ -94,9 +103,12 @@ impl Storage {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_url(url: &StorageUrl, config: &Config) -> Result<Self, Error> {
-        let opened = connect::open(url, config)?;
+        connect::open(url, config).map(Self::observed)
+    }
+
+    fn observed(opened: Inner) -> Self {
         instruments::storage::prime(opened.kind, OPERATIONS, Reason::ALL.map(Reason::as_str));
-        Ok(Self(Arc::new(opened)))
+        Self(Arc::new(opened))
     }
 
     /// The kind of store, as the label `storage` of the metrics: `file` or `s3`.
@@ -133,9 +145,17 @@ impl Storage {
     /// # Errors
     /// [`Reason::NotFound`] when there is none.
     pub async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Download, Error> {
+        fallback::read(self, |store| {
+            let range = range.clone();
+            async move { store.get_here(key, range).await }
+        })
+        .await
+    }
+
+    async fn get_here(&self, key: &str, range: Option<Range<u64>>) -> Result<Download, Error> {
         let path = self.path(key)?;
         let options = GetOptions::new().with_range(range);
-        let call = Call::start(self, "get");
+        let call = Call::start_look(self, "get");
         let found = call.run(self.0.store.get_opts(&path, options)).await?;
         Ok(Download::new(self.clone(), found))
     }
@@ -145,8 +165,12 @@ impl Storage {
     /// # Errors
     /// [`Reason::NotFound`] when there is none.
     pub async fn head(&self, key: &str) -> Result<Stored, Error> {
+        fallback::read(self, |store| async move { store.head_here(key).await }).await
+    }
+
+    async fn head_here(&self, key: &str) -> Result<Stored, Error> {
         let path = self.path(key)?;
-        let call = Call::start(self, "head");
+        let call = Call::start_look(self, "head");
         call.run(self.0.store.head(&path)).await.map(Stored::from)
     }
 
@@ -155,6 +179,14 @@ impl Storage {
     /// # Errors
     /// When the store refuses.
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
+        // There first: what is left here when this fails half-way is found again by whoever lists this store.
+        if let Some(fallback) = &self.0.fallback {
+            fallback.delete_here(key).await?;
+        }
+        self.delete_here(key).await
+    }
+
+    async fn delete_here(&self, key: &str) -> Result<(), Error> {
         let path = self.path(key)?;
         let call = Call::start(self, "delete");
         match call.run(self.0.store.delete(&path)).await {
@@ -163,7 +195,7 @@ impl Storage {
         }
     }
 
-    /// Every file whose key begins with this folder, in no order; the empty text stands for all.
+    /// Every file whose key begins with this folder, in no order; the empty text stands for all. Not those of the store before.
     pub fn list(&self, folder: &str) -> impl Stream<Item = Result<Stored, Error>> + Send + use<> {
         let storage = self.clone();
         let prefix = Path::from(folder);
@@ -181,10 +213,13 @@ impl Storage {
     /// # Errors
     /// When the folder cannot be read.
     pub async fn sweep_unfinished(&self, older_than: Duration) -> Result<u64, Error> {
-        match &self.0.folder {
-            Some(folder) => local::sweep(self, folder.clone(), older_than).await,
-            None => Ok(0),
+        let mut swept = 0;
+        for store in [Some(self), self.0.fallback.as_ref()].into_iter().flatten() {
+            if let Some(folder) = &store.0.folder {
+                swept += local::sweep(store, folder.clone(), older_than).await?;
+            }
         }
+        Ok(swept)
     }
 
     fn path(&self, key: &str) -> Result<Path, Error> {

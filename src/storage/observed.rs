@@ -28,6 +28,8 @@ pub(super) struct Call {
     operation: &'static str,
     step: recording::Open,
     span: tracing::Span,
+    /// That there is no such file is an answer, and no failure.
+    may_be_absent: bool,
     _doing: scope::Doing,
 }
 
@@ -38,7 +40,16 @@ impl Call {
             operation,
             step: recording::Open::start(StepKind::Storage, operation),
             span: traces::storage_span(storage.kind(), operation),
+            may_be_absent: false,
             _doing: scope::doing(operation),
+        }
+    }
+
+    /// A look that another store is asked after, if this one has no such file.
+    pub(super) fn start_look(storage: &Storage, operation: &'static str) -> Self {
+        Self {
+            may_be_absent: storage.0.fallback.is_some(),
+            ..Self::start(storage, operation)
         }
     }
 
@@ -59,7 +70,9 @@ impl Call {
                 format!("no answer within {limit:?}"),
             )),
         };
-        self.observe(outcome.as_ref().err().map(|one| one.reason().as_str()));
+        let failed = outcome.as_ref().err().map(Error::reason);
+        let failed = failed.filter(|reason| !(self.may_be_absent && *reason == Reason::NotFound));
+        self.observe(failed.map(Reason::as_str));
         outcome
     }
 

@@ -24,10 +24,11 @@ impl Storage {
         self.0.signer.is_some()
     }
 
-    /// A URL from which anyone can read this file for a while, or `None` where the store cannot sign. Nothing is asked of the store.
+    /// A URL from which anyone can read this file for a while, or `None` where the store cannot sign, or where the file still lies in
+    /// the store before it. Only for that is anything asked of the store.
     ///
     /// # Errors
-    /// When there are no credentials to sign with.
+    /// When there are no credentials to sign with, or the store fails.
     pub async fn signed_url(
         &self,
         key: &str,
@@ -37,6 +38,13 @@ impl Storage {
         let Some(signer) = &self.0.signer else {
             return Ok(None);
         };
+        if self.0.fallback.is_some() {
+            match self.head_here(key).await {
+                Ok(_) => {}
+                Err(failure) if failure.reason() == super::Reason::NotFound => return Ok(None),
+                Err(failure) => return Err(failure),
+            }
+        }
         let path: Path = self.path(key)?;
         let options = SignedUrlOptions::new().with_query([
             ("response-content-disposition", presented.disposition),

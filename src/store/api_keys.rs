@@ -8,7 +8,9 @@ use super::{
     columns::Timestamp,
     engine::{Sql, reading, statement, transaction},
     error::{Error, Refusal},
+    generations::Subject,
     idempotency::Receipt,
+    invalidation::publish,
 };
 use crate::domain::{
     new_id,
@@ -37,7 +39,6 @@ pub struct NewApiKey {
 #[derive(FromRow)]
 struct KeyRow {
     id: Uuid,
-    user_id: Uuid,
     name: String,
     scope: Scope,
     prefix: String,
@@ -130,7 +131,7 @@ impl Store {
         page: &PageRequest<Uuid>,
     ) -> Result<Page<ApiKey, Uuid>, Error> {
         const SQL: Sql = Sql::same(
-            "SELECT id, user_id, name, scope, prefix, created_at, expires_at FROM api_keys \
+            "SELECT id, name, scope, prefix, created_at, expires_at FROM api_keys \
              WHERE user_id = $1 AND revoked_at IS NULL AND id > $2 ORDER BY id LIMIT $3",
         );
         let rows = reading!(self, |session| {
@@ -149,41 +150,27 @@ impl Store {
         ))
     }
 
-    /// Revokes a user's key.
+    /// Revokes a user's key; every replica is told.
     ///
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn revoke_api_key(&self, user_id: Uuid, id: Uuid) -> Result<(), Error> {
         const SQL: Sql = Sql::same(
-            "UPDATE api_keys SET revoked_at = $3 WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL",
+            "UPDATE api_keys SET revoked_at = $3 WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL \
+             RETURNING key_hash",
         );
+        let mut changing = self.changing();
         transaction!(self, "api_keys.delete", |tx| {
             let now = Timestamp(self.clock().now());
             let revoked = statement!(tx, "api_keys.revoke", SQL, |sql, link| {
-                query(sql).bind(id).bind(user_id).bind(now).execute(link)
+                sqlx::query_scalar::<_, Vec<u8>>(sql)
+                    .bind(id)
+                    .bind(user_id)
+                    .bind(now)
+                    .fetch_optional(link)
             })?;
-            if revoked == 0 {
-                Err(Error::NotFound)
-            } else {
-                Ok(())
-            }
+            let key = Subject::key(&revoked.ok_or(Error::NotFound)?);
+            publish(tx, &mut changing, key).await
         })
-    }
-
-    /// Whose key has this hash, and what it is; none if it was revoked.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn api_key_by_hash(&self, hash: &[u8]) -> Result<Option<(Uuid, ApiKey)>, Error> {
-        const SQL: Sql = Sql::same(
-            "SELECT id, user_id, name, scope, prefix, created_at, expires_at FROM api_keys \
-             WHERE key_hash = $1 AND revoked_at IS NULL",
-        );
-        let row = reading!(self, |session| {
-            statement!(session, "api_keys.by_hash", SQL, |sql, link| {
-                query_as::<_, KeyRow>(sql).bind(hash).fetch_optional(link)
-            })
-        })?;
-        Ok(row.map(|row| (row.user_id, row.into())))
     }
 }

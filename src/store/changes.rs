@@ -9,6 +9,7 @@ use super::{
     columns::Timestamp,
     engine::{Session, Sql, reading, statement},
     error::Error,
+    replica::listing,
 };
 use crate::{
     domain::{
@@ -162,7 +163,7 @@ impl Store {
              WHERE event_id = $1 AND seq > $2 ORDER BY xid, seq LIMIT $3",
         );
         let after = page.after.map_or(-1, |position| position.sequence);
-        let rows = reading!(self, |session| {
+        let rows = listing!(self, |session| {
             statement!(session, "changes.of_event", SQL, |sql, link| {
                 query_as::<_, ChangeRow>(sql)
                     .bind(event_id)

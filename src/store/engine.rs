@@ -6,14 +6,14 @@
 //! statement was the alternative.
 
 use sqlx::{
-    PgConnection, Postgres, Sqlite, SqliteConnection, Transaction, pool::PoolConnection,
-    postgres::PgQueryResult, sqlite::SqliteQueryResult,
+    Postgres, Sqlite, SqliteConnection, Transaction, pool::PoolConnection, postgres::PgQueryResult,
+    sqlite::SqliteQueryResult,
 };
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     error::{self, Error},
-    gate::Place,
+    gate::{Entry, Place},
+    link::PostgresLink,
     writer::Turn,
 };
 use crate::telemetry::{
@@ -78,7 +78,7 @@ pub enum Session {
     /// Reading from PostgreSQL.
     PostgresRead(Place),
     /// A transaction on PostgreSQL.
-    PostgresWrite(Transaction<'static, Postgres>, OwnedSemaphorePermit),
+    PostgresWrite(Transaction<'static, Postgres>, Entry),
     /// Reading from SQLite.
     SqliteRead(PoolConnection<Sqlite>),
     /// A turn of SQLite's one writer.
@@ -88,7 +88,7 @@ pub enum Session {
 /// The connection of a [`Session`].
 #[derive(Debug)]
 pub(super) enum Link<'a> {
-    Postgres(&'a mut PgConnection),
+    Postgres(PostgresLink<'a>),
     Sqlite(&'a mut SqliteConnection),
 }
 
@@ -102,8 +102,12 @@ impl Session {
 
     pub(super) fn link(&mut self) -> Link<'_> {
         match self {
-            Self::PostgresRead(place) => Link::Postgres(&mut place.connection),
-            Self::PostgresWrite(transaction, _) => Link::Postgres(transaction),
+            Self::PostgresRead(place) => {
+                Link::Postgres(PostgresLink::new(&mut place.connection, &place.entry))
+            }
+            Self::PostgresWrite(transaction, entry) => {
+                Link::Postgres(PostgresLink::new(transaction, entry))
+            }
             Self::SqliteRead(connection) => Link::Sqlite(connection),
             Self::SqliteWrite(turn) => Link::Sqlite(turn.connection()),
         }
@@ -116,7 +120,7 @@ impl Session {
     pub(super) async fn commit(self, name: &'static str) -> Result<(), Error> {
         let timing = Timing::start(self.engine(), "COMMIT", name);
         match self {
-            Self::PostgresWrite(transaction, _permit) => {
+            Self::PostgresWrite(transaction, _entry) => {
                 let result = timing.finish(transaction.commit().await);
                 result.map_err(|failure| match error::transient(&failure) {
                     Some(error::Transient::ConnectionLost) => Error::OutcomeUnknown(failure),
@@ -136,7 +140,7 @@ impl Session {
     /// Undoes the transaction's writes. A failure to do so is the same as success: the engine rolls back by itself.
     pub(super) async fn roll_back(self) {
         match self {
-            Self::PostgresWrite(transaction, _permit) => drop(transaction.rollback().await),
+            Self::PostgresWrite(transaction, _entry) => drop(transaction.rollback().await),
             // Undone by whoever is next.
             Self::SqliteWrite(turn) => drop(turn),
             Self::PostgresRead(_) | Self::SqliteRead(_) => {}

@@ -15,9 +15,10 @@ use uuid::Uuid;
 use super::{
     Store,
     columns::Timestamp,
-    engine::{Engine, Sql, reading, statement},
+    engine::{Engine, Sql, statement},
     error::Error,
     event_row::{EventRow, columns},
+    replica::listing,
 };
 use crate::domain::{
     actor::Actor,
@@ -258,7 +259,7 @@ impl Store {
         };
         let text = Sql::same(intern(builder.statement(actor, query, page)));
         let binds = &builder.binds;
-        let rows = reading!(self, |session| {
+        let rows = listing!(self, |session| {
             statement!(session, "events.list", text, |sql, link| {
                 let mut query = query_as::<_, EventRow>(sql);
                 for bind in binds {

@@ -14,7 +14,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::error::{Error, Transient, transient};
+use super::{
+    Settings,
+    error::{Error, Transient, transient},
+    open,
+};
 
 /// Time for the watchdog to connect.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,7 +29,15 @@ const PROBE_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Place {
     pub(super) connection: PoolConnection<Postgres>,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) entry: Entry,
+}
+
+/// A place in the queue, held for as long as a connection is used.
+#[derive(Debug)]
+pub struct Entry {
+    _permit: OwnedSemaphorePermit,
+    /// Statements may stay prepared on the connection.
+    pub(super) prepared: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -34,25 +46,40 @@ pub(super) struct Gate {
     options: Arc<PgConnectOptions>,
     places: Arc<Semaphore>,
     patience: Duration,
+    prepared: bool,
     down: Arc<watch::Sender<bool>>,
     suspicion: Arc<Notify>,
 }
 
 impl Gate {
-    pub(super) fn new(
+    fn new(
         pool: PgPool,
         options: PgConnectOptions,
         places: u32,
         patience: Duration,
+        prepared: bool,
     ) -> Self {
         Self {
             pool,
             options: Arc::new(options),
             places: Arc::new(Semaphore::new(places as usize)),
             patience,
+            prepared,
             down: Arc::new(watch::Sender::new(false)),
             suspicion: Arc::new(Notify::new()),
         }
+    }
+
+    /// A gate before a pool of its own; nothing is connected yet.
+    pub(super) fn open(settings: &Settings, options: PgConnectOptions, min: u32) -> Self {
+        let pool = open::postgres(settings, options.clone(), min);
+        let (places, patience) = (settings.max_connections, settings.acquire_timeout);
+        Self::new(pool, options, places, patience, !settings.pooled)
+    }
+
+    /// The same gate for those who do not wait long.
+    pub(super) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -67,7 +94,10 @@ impl Gate {
             let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
             Ok(Place {
                 connection: self.pool.acquire().await?,
-                permit,
+                entry: Entry {
+                    _permit: permit,
+                    prepared: self.prepared,
+                },
             })
         });
         let entered = tokio::select! {

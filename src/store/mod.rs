@@ -17,13 +17,18 @@ mod event_row;
 mod events;
 mod files;
 mod gate;
+mod generations;
 mod idempotency;
+mod invalidation;
 mod leases;
+mod link;
+mod listening;
 mod migrate;
 mod notifications;
 mod open;
 mod operations;
 mod participants;
+mod replica;
 mod retry;
 mod seating;
 mod sessions;
@@ -50,18 +55,28 @@ pub use self::{
     engine::{Engine, Session},
     error::{Error, Refusal, Transient},
     event_list::{EventKey, EventQuery, Sort},
+    generations::{Generations, Subject},
     idempotency::{Receipt, Reservation, Ticket},
+    invalidation::{Heard, Horizon, KeyGrant, Standing},
     leases::LeaseEnd,
+    listening::{Beginning, Listener, Word},
     migrate::{SchemaVersion, newest_schema},
     notifications::Notification,
     open::{Settings, chain},
     operations::OPERATIONS,
     participants::{Invitation, Invitee},
+    replica::{FALLBACKS, Seen as ReplicaSeen, TARGETS},
     sessions::Refreshed,
     snapshot::{Aside, FileRow, Shared},
     users::{Credentials, NewUser},
 };
-use self::{gate::Gate, retry::Retry, writer::Writer};
+use self::{
+    gate::{Gate, Place},
+    open::Access,
+    replica::Replica,
+    retry::Retry,
+    writer::Writer,
+};
 use crate::{
     domain::clock::Clock,
     telemetry::{
@@ -73,6 +88,8 @@ use crate::{
 
 /// The pool's name in metrics.
 pub const POOL: &str = "main";
+/// That of the read replica's.
+pub const READ_POOL: &str = "read";
 
 /// A wait for a connection that is long enough to be told of in a trace.
 const WORTH_SHOWING: Duration = Duration::from_micros(200);
@@ -84,10 +101,12 @@ enum Pools {
 
 struct Inner {
     pools: Pools,
+    replica: Option<Replica>,
     settings: Settings,
     clock: Clock,
     /// Told after each commit that may have left a delivery.
     outbox: tokio::sync::Notify,
+    generations: Arc<Generations>,
 }
 
 /// The store. Cheap to clone.
@@ -114,6 +133,7 @@ impl Store {
         clock: Clock,
         spawn: impl FnOnce(futures_util::future::BoxFuture<'static, ()>),
     ) -> Result<Self, Error> {
+        let mut replica = None;
         let pools = if settings.is_sqlite() {
             let file = settings.sqlite_file()?;
             if let Some(folder) = file.parent() {
@@ -128,19 +148,32 @@ impl Store {
                 writer,
             }
         } else {
-            let pool = open::postgres(&settings)?;
-            let (places, patience) = (settings.max_connections, settings.acquire_timeout);
-            let gate = Gate::new(pool, settings.postgres()?, places, patience);
+            let gate = Gate::open(&settings, settings.postgres()?, settings.min_connections);
             // Beside the pool, which would not say what is wrong.
             open::wait(settings.startup_timeout, || gate.probe()).await?;
-            spawn(Box::pin(gate.clone().watch()));
+            let watched = gate.clone();
+            replica = settings
+                .replica()?
+                .map(|options| Replica::open(&settings, options));
+            let asked = replica.as_ref().map(|replica| replica.gate.clone());
+            spawn(Box::pin(async move {
+                let second = async {
+                    match asked {
+                        Some(gate) => gate.watch().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::join!(watched.watch(), second);
+            }));
             Pools::Postgres(gate)
         };
         let inner = Inner {
             pools,
+            replica,
             settings,
             clock,
             outbox: tokio::sync::Notify::new(),
+            generations: Arc::default(),
         };
         let store = Self {
             inner: Arc::new(inner),
@@ -187,7 +220,12 @@ impl Store {
     /// Finishes what was begun and closes every connection.
     pub async fn close(&self) {
         match &self.inner.pools {
-            Pools::Postgres(gate) => gate.pool().close().await,
+            Pools::Postgres(gate) => {
+                gate.pool().close().await;
+                if let Some(replica) = &self.inner.replica {
+                    replica.gate.pool().close().await;
+                }
+            }
             Pools::Sqlite { readers, writer } => {
                 readers.close().await;
                 if let Err(failure) = writer.close().await {
@@ -206,6 +244,14 @@ impl Store {
         let idle = u32::try_from(idle).unwrap_or(u32::MAX);
         let max = self.inner.settings.max_connections;
         instruments::database::pool(POOL, idle, size.saturating_sub(idle), max);
+        if let Some(replica) = &self.inner.replica {
+            replica.observe_pool(max);
+        }
+    }
+
+    /// Whether there is a replica for lists.
+    pub fn has_replica(&self) -> bool {
+        self.inner.replica.is_some()
     }
 
     fn retry(&self) -> Retry<'_> {
@@ -219,20 +265,24 @@ impl Store {
         }
     }
 
-    async fn timed<T>(&self, wait: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let waiting = instruments::database::waiting(POOL);
+    async fn timed<T>(
+        &self,
+        pool: &'static str,
+        wait: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let waiting = instruments::database::waiting(pool);
         let doing = scope::doing("connection");
         let open = recording::Open::start(StepKind::Wait, "connection");
         let result = wait.await;
         drop((waiting, doing));
         let waited = open.close();
-        instruments::database::waited(POOL, waited);
+        instruments::database::waited(pool, waited);
         if let Err(failure) = &result {
             let engine = self.engine();
             instruments::database::failed(engine.as_str(), failure.error_type(engine));
         }
         if matches!(result, Err(Error::Unavailable(sqlx::Error::PoolTimedOut))) {
-            instruments::database::wait_timed_out(POOL);
+            instruments::database::wait_timed_out(pool);
         }
         // At once is no wait, and would only hide what matters.
         if waited > WORTH_SHOWING || result.is_err() {
@@ -243,26 +293,43 @@ impl Store {
     }
 
     async fn acquire(&self) -> Result<Session, Error> {
-        self.timed(async {
+        let session = self.timed(POOL, async {
             Ok(match &self.inner.pools {
                 Pools::Postgres(gate) => Session::PostgresRead(gate.enter().await?),
                 Pools::Sqlite { readers, .. } => Session::SqliteRead(readers.acquire().await?),
             })
-        })
-        .await
+        });
+        match session.await? {
+            // A statement is sent in two steps, and between transactions a pooler may give each to another server.
+            Session::PostgresRead(place) if !place.entry.prepared => {
+                Box::pin(self.open_on(place, Access::Read, "read")).await
+            }
+            session => Ok(session),
+        }
+    }
+
+    /// Begins a transaction.
+    async fn open_on(
+        &self,
+        Place { connection, entry }: Place,
+        access: Access,
+        name: &'static str,
+    ) -> Result<Session, Error> {
+        let timing = engine::Timing::start(Engine::Postgres, "BEGIN", name);
+        let connection = sqlx::pool::MaybePoolConnection::PoolConnection(connection);
+        let opening = (!entry.prepared).then(|| self.inner.settings.opening(access));
+        let begun = sqlx::Transaction::begin(connection, opening).await;
+        Ok(Session::PostgresWrite(timing.finish(begun)?, entry))
     }
 
     async fn begin(&self, name: &'static str) -> Result<Session, Error> {
         match &self.inner.pools {
             Pools::Postgres(gate) => {
-                let place = self.timed(gate.enter()).await?;
-                let timing = engine::Timing::start(Engine::Postgres, "BEGIN", name);
-                let connection = sqlx::pool::MaybePoolConnection::PoolConnection(place.connection);
-                let begun = sqlx::Transaction::begin(connection, None).await;
-                Ok(Session::PostgresWrite(timing.finish(begun)?, place.permit))
+                let place = self.timed(POOL, gate.enter()).await?;
+                self.open_on(place, Access::Write, name).await
             }
             Pools::Sqlite { writer, .. } => {
-                Ok(Session::SqliteWrite(self.timed(writer.turn()).await?))
+                Ok(Session::SqliteWrite(self.timed(POOL, writer.turn()).await?))
             }
         }
     }

@@ -7,9 +7,10 @@ use uuid::Uuid;
 use super::{
     Store,
     columns::Timestamp,
-    engine::{Sql, reading, statement, transaction},
+    engine::{Sql, statement, transaction},
     error::Error,
     idempotency::Receipt,
+    replica::listing,
 };
 use crate::domain::{
     change::ChangeKind,
@@ -84,7 +85,7 @@ impl Store {
             Some(true) => ("notifications.list_unread", UNREAD),
             Some(false) => ("notifications.list_read", READ),
         };
-        let rows = reading!(self, |session| {
+        let rows = listing!(self, |session| {
             statement!(session, name, sql, |sql, link| {
                 query_as::<_, NotificationRow>(sql)
                     .bind(recipient)

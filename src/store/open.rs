@@ -7,7 +7,7 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, PgPool, SqliteConnection, SqlitePool,
+    AssertSqlSafe, ConnectOptions, PgPool, SqlSafeStr, SqlStr, SqliteConnection, SqlitePool,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -19,6 +19,12 @@ use super::error::Error;
 pub struct Settings {
     /// `sqlite://…` or `postgres://…`.
     pub url: String,
+    /// As `url`, past a pooler.
+    pub direct_url: String,
+    /// A streaming replica for lists (PostgreSQL).
+    pub read_url: Option<String>,
+    /// A pooler in transaction mode is between (PostgreSQL).
+    pub pooled: bool,
     /// Connections kept open.
     pub min_connections: u32,
     /// Connections at the most (PostgreSQL), readers at the most (SQLite).
@@ -79,33 +85,77 @@ impl Settings {
     }
 
     pub(super) fn postgres(&self) -> Result<PgConnectOptions, Error> {
-        Ok(PgConnectOptions::from_str(&self.url)?
-            .application_name("convoke")
-            .disable_statement_logging())
+        self.through_pooler(&self.url)
     }
+
+    /// The replica for lists, if there is one.
+    pub(super) fn replica(&self) -> Result<Option<PgConnectOptions>, Error> {
+        let url = self.read_url.as_deref();
+        url.map(|url| self.through_pooler(url)).transpose()
+    }
+
+    fn through_pooler(&self, url: &str) -> Result<PgConnectOptions, Error> {
+        let options = of_postgres(url)?;
+        // PgBouncer refuses a start-up parameter that it cannot keep true across servers; floats come in binary anyway.
+        Ok(if self.pooled {
+            options.extra_float_digits(None)
+        } else {
+            options
+        })
+    }
+
+    /// What opens a transaction through a pooler, which keeps no setting from one to the next.
+    pub(super) fn opening(&self, access: Access) -> SqlStr {
+        let access = match access {
+            Access::Read => " READ ONLY",
+            Access::Write => "",
+        };
+        let timeout = self.statement_timeout.as_millis();
+        AssertSqlSafe(format!(
+            "BEGIN{access}; SET LOCAL statement_timeout = {timeout}"
+        ))
+        .into_sql_str()
+    }
+}
+
+/// What a transaction may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+fn of_postgres(url: &str) -> Result<PgConnectOptions, Error> {
+    Ok(PgConnectOptions::from_str(url)?
+        .application_name("convoke")
+        .disable_statement_logging())
 }
 
 /// The ordinary pool. A dead connection is found by the statement that meets it and tried again: asking first whether each is
 /// alive would cost a round trip a request.
-pub(super) fn postgres(settings: &Settings) -> Result<PgPool, Error> {
-    let timeout = settings.statement_timeout.as_millis().to_string();
-    let options = settings
-        .postgres()?
-        .options([("statement_timeout", timeout)]);
-    Ok(PgPoolOptions::new()
-        .min_connections(settings.min_connections)
+pub(super) fn postgres(settings: &Settings, mut options: PgConnectOptions, min: u32) -> PgPool {
+    if !settings.pooled {
+        let timeout = settings.statement_timeout.as_millis().to_string();
+        options = options.options([("statement_timeout", timeout)]);
+    }
+    PgPoolOptions::new()
+        .min_connections(min)
         .max_connections(settings.max_connections)
         .max_lifetime(settings.max_lifetime)
         .idle_timeout(settings.idle_timeout)
         .acquire_timeout(settings.acquire_timeout)
         .test_before_acquire(false)
-        .connect_lazy_with(options))
+        .connect_lazy_with(options)
 }
 
 pub(super) async fn postgres_migrator(settings: &Settings) -> Result<PgPool, Error> {
+    if settings.pooled && settings.direct_url == settings.url {
+        let text = "migrations hold a lock of their session, which a pooler in transaction mode gives to others: set CONVOKE_DATABASE_DIRECT_URL";
+        return Err(sqlx::Error::Configuration(text.into()).into());
+    }
     Ok(PgPoolOptions::new()
         .max_connections(1)
-        .connect_with(settings.postgres()?)
+        .connect_with(of_postgres(&settings.direct_url)?)
         .await?)
 }
 

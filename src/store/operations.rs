@@ -59,6 +59,11 @@ pub const OPERATIONS: &[&str] = &[
     "idempotency_keys.release",
     "idempotency_keys.sweep",
     "idempotency_keys.take_over",
+    "invalidations.beginning",
+    "invalidations.listen",
+    "invalidations.probe",
+    "invalidations.publish",
+    "invalidations.say",
     "leases.collected_at",
     "leases.give_back",
     "leases.renew",
@@ -98,7 +103,11 @@ pub const OPERATIONS: &[&str] = &[
     "users.lock",
     "users.lock_id",
     "users.set_avatar",
+    "users.standing",
     "users.update",
+    "wal.cluster",
+    "wal.position",
+    "wal.replayed",
 ];
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::{
     error::{Error, Refusal},
     events,
     idempotency::Receipt,
+    replica::listing,
 };
 use crate::domain::{
     actor::Actor,
@@ -187,7 +188,7 @@ impl Store {
             "SELECT event_id, user_id, role, status, admission, place, comment, responded_at, version, created_at, \
              updated_at FROM participants WHERE event_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
         );
-        let rows = reading!(self, |session| {
+        let rows = listing!(self, |session| {
             statement!(session, "participants.list", SQL, |sql, link| {
                 query_as::<_, ParticipantRow>(sql)
                     .bind(event_id)

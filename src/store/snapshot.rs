@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Sq
 
 use super::engine::{Engine, Link};
 use super::error::Error;
+use super::link::PostgresLink;
 use super::open::Settings;
 
 /// A connection beside the pools.
@@ -312,7 +313,7 @@ impl Aside {
 
     fn link(&mut self) -> Link<'_> {
         match &mut self.0 {
-            Inner::Postgres(link) => Link::Postgres(link),
+            Inner::Postgres(link) => Link::Postgres(PostgresLink::direct(link)),
             Inner::Sqlite(link) => Link::Sqlite(link),
         }
     }

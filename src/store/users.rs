@@ -8,6 +8,8 @@ use super::{
     columns::Timestamp,
     engine::{Session, Sql, reading, statement, transaction},
     error::{Error, Refusal},
+    generations::Subject,
+    invalidation::publish,
 };
 use crate::domain::{
     new_id,
@@ -240,7 +242,8 @@ impl Store {
         })
     }
 
-    /// Gives the account with this address a role, or disables it or enables it again; disabling ends its sessions.
+    /// Gives the account with this address a role, or disables it or enables it again; disabling ends its sessions. Every
+    /// replica is told.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -253,6 +256,7 @@ impl Store {
         const REVOKE: Sql = Sql::same(
             "UPDATE token_families SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL",
         );
+        let mut changing = self.changing();
         transaction!(self, "users.administer", |tx| {
             let mut user: User = by_email(tx, email).await?.ok_or(Error::NotFound)?.into();
             let now = self.clock().now();
@@ -268,6 +272,7 @@ impl Store {
                     query(sql).bind(user.id).bind(Timestamp(now)).execute(link)
                 })?;
             }
+            publish(tx, &mut changing, Subject::user(user.id)).await?;
             Ok(user)
         })
     }

@@ -1,6 +1,7 @@
 //! Every metric of the service, declared once: name, kind, unit, help, labels and bucket bounds.
 
 pub mod backups;
+pub mod cache;
 pub mod database;
 pub mod error_types;
 mod family;
@@ -12,6 +13,7 @@ pub mod process;
 pub mod product;
 pub mod protection;
 mod reference;
+pub mod replica;
 pub mod requests;
 pub mod storage;
 
@@ -126,6 +128,11 @@ const SCHEDULING_BOUNDS: &[f64] = &[
     0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 ];
 
+/// From a word on the same machine to one that is too late to be relied on.
+const CHANNEL_BOUNDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0,
+];
+
 /// From a writer that nobody shares to one that commits for a crowd.
 const BATCH_BOUNDS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 
@@ -149,16 +156,23 @@ pub static INSTRUMENTS: &[Instrument] = &[
     seconds("db_client_connection_wait_time_seconds", &["pool_name"], DATABASE_BOUNDS, "Time an operation waited for a connection."),
     counter("db_client_connection_timeouts_total", &["pool_name"], "Waits for a connection that were given up."),
     gauge("db_schema_pending_migrations", "", &[], "Migrations that this program brings and the database lacks."),
+    // The read replica.
+    gauge("db_replica_configured", "", &[], "1 when there is a read replica for lists, else 0."),
+    gauge("db_replica_up", "", &[], "1 when lists may be read from the replica, 0 when it does not answer, replays no log, or there is none; looked at each second."),
+    gauge("db_replica_lag_seconds", "seconds", &[], "Age of the oldest position of the primary's log that the replica has not replayed; 0 when it has replayed all or there is none, NaN while it cannot be used."),
+    counter("db_list_reads_total", &["target"], "Lists and searches, by where they were read from (primary or replica)."),
+    counter("db_replica_fallbacks_total", &["reason"], "Lists and searches read from the primary because the replica was behind, busy, in conflict with its recovery, down or slow."),
     // The outbox.
-    gauge("outbox_pending", "", &["channel"], "Deliveries waiting, those to be tried again included."),
-    gauge("outbox_oldest_age_seconds", "seconds", &["channel"], "Age of the oldest delivery that waits, those to be tried again included; 0 when none does."),
-    gauge("outbox_dead", "", &["channel"], "Deliveries given up after their last attempt."),
+    gauge("outbox_pending", "", &["channel"], "Deliveries waiting, those to be tried again included; of the database, so the same on every replica, and NaN while it does not answer."),
+    gauge("outbox_oldest_age_seconds", "seconds", &["channel"], "Age of the oldest delivery that waits, those to be tried again included; 0 when none does, NaN while the database does not answer."),
+    gauge("outbox_dead", "", &["channel"], "Deliveries given up after their last attempt; NaN while the database does not answer."),
     counter("outbox_deliveries_total", &["channel", "outcome"], "Delivery attempts, by outcome."),
     seconds("outbox_delivery_duration_seconds", &["channel", "outcome"], DELIVERY_BOUNDS, "Time of one delivery attempt."),
     seconds("outbox_delivery_lag_seconds", &["channel"], LAG_BOUNDS, "Time from when a delivery was due to its first attempt."),
     // The stores of files.
     seconds("storage_operation_duration_seconds", &["storage", "operation", "error_type"], STORAGE_BOUNDS, "Time of one call to a store of files, repetitions included; error_type is empty when it succeeded."),
     counter("storage_operation_errors_total", &["storage", "error_type"], "Calls to a store of files that failed, by what went wrong; not_found can be no fault."),
+    counter("storage_fallback_reads_total", &["storage"], "Reads of files that were still in the store of CONVOKE_STORAGE_FALLBACK_URL; storage is its kind. When it stands still after `convoke files migrate`, that setting can go."),
     Instrument { unit: "bytes", ..counter("storage_transferred_bytes_total", &["storage", "direction"], "Bytes read from and written to a store of files.") },
     counter("file_uploads_total", &["file", "outcome"], "Uploads that ended; the outcome is stored, client_gone, or the code of the problem that was answered."),
     counter("file_downloads_total", &["file", "outcome"], "Downloads that began: whole, partial, redirected to the store, or unchanged since the client's copy."),
@@ -167,8 +181,13 @@ pub static INSTRUMENTS: &[Instrument] = &[
     // What protects and speeds up.
     counter("rate_limit_decisions_total", &["policy", "outcome"], "Decisions of the rate limiter."),
     gauge("rate_limit_tracked_keys", "", &["policy"], "Clients that the rate limiter remembers."),
-    counter("cache_requests_total", &["cache", "outcome"], "Cache look-ups, by outcome (hit or miss)."),
-    gauge("cache_entries", "", &["cache"], "Entries in a cache."),
+    counter("cache_requests_total", &["cache", "outcome"], "Cache look-ups, by outcome: hit in this process, shared_hit in Redis, miss (the database was asked)."),
+    gauge("cache_entries", "", &["cache"], "Entries in a cache of this process, some of them outdated."),
+    counter("cache_invalidations_total", &["source", "outcome"], "Changes that made cached entries doubtful, by who made or told of them (process, channel) and what they made doubtful (entry, everything, unreadable: everything, for a later version's word)."),
+    gauge("cache_channel_state", "", &["state"], "1 for the state of the channel that tells of changes on other replicas: heard, lost (entries serve a second), or off (not listening, as set up)."),
+    seconds("cache_channel_lag_seconds", &[], CHANNEL_BOUNDS, "Time a word of the channel took to come back from the database."),
+    gauge("cache_shared_breaker_state", "", &["state"], "1 for the state of the breaker before Redis: closed (in use), open, half_open (being tried), or off (none is set up)."),
+    seconds("cache_shared_operation_duration_seconds", &["operation", "error_type"], DATABASE_BOUNDS, "Time of an operation of Redis; error_type is empty when it succeeded."),
     counter("auth_attempts_total", &["method", "outcome"], "Attempts to authenticate."),
     counter("secret_key_uses_total", &["purpose", "key"], "Access tokens verified and kept answers opened, by the key that was good: the current one, or one of secret_key_previous."),
     counter("idempotency_requests_total", &["outcome"], "Requests with an idempotency key, by what was found under it."),

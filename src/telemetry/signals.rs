@@ -156,6 +156,16 @@ pub static SPANS: &[Span] = &[
         attributes: &[text("cache.name", "The cache, as the label `cache` of the metrics.")],
     },
     Span {
+        name: "{db.operation.name}",
+        kind: "client",
+        help: "A command of Redis, inside a look-up that missed in this process.",
+        attributes: &[
+            text("db.system.name", "Always `redis`."),
+            text("db.operation.name", "The command: `GET`."),
+            when(text("error.type", "As the label `error_type` of `cache_shared_operation_duration_seconds`."), "it failed"),
+        ],
+    },
+    Span {
         name: "job {job.name}",
         kind: "internal",
         help: "A job of the schedule, which one replica runs: a trace of its own.",

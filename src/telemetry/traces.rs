@@ -27,8 +27,8 @@ pub use self::context::{TraceParent, current_traceparent, traceresponse_header};
 pub use self::options::{Batch, Fault, Options, Otlp, Protocol};
 pub use self::sampling::Sampling;
 pub use self::spans::{
-    ServerSpan, cache_span, consumer_span, database_span, job_span, server_span, storage_span,
-    trace_of,
+    ServerSpan, cache_span, consumer_span, database_span, failed, job_span, redis_span,
+    server_span, storage_span, trace_of,
 };
 
 use self::sampling::ChosenIds;

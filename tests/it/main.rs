@@ -12,6 +12,7 @@ mod support;
 mod api;
 mod background;
 mod backup;
+mod cache;
 mod config;
 mod files;
 mod monitoring;

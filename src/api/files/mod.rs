@@ -98,7 +98,7 @@ fn place(places: &Arc<Semaphore>, detail: &'static str) -> Result<OwnedSemaphore
 }
 
 /// The problems that an upload can end in.
-const REFUSALS: [&str; 17] = [
+const REFUSALS: [&str; 18] = [
     "active_content",
     "body_timeout",
     "body_too_large",
@@ -112,6 +112,7 @@ const REFUSALS: [&str; 17] = [
     "not_found",
     "overloaded",
     "quota_exceeded",
+    "stale_version",
     "storage_unavailable",
     "too_many_attachments",
     "unsupported_media_type",

@@ -81,15 +81,23 @@ pub(crate) fn cors(origins: &[CorsOrigin]) -> Option<CorsLayer> {
         ])
         .allow_headers(names(&[
             "authorization",
+            "content-digest",
+            "content-disposition",
             "content-type",
             "idempotency-key",
             "if-match",
             "if-none-match",
+            "if-range",
+            "range",
+            "repr-digest",
             "traceparent",
             "tracestate",
             "x-request-id",
         ]))
         .expose_headers(names(&[
+            "accept-ranges",
+            "content-disposition",
+            "content-range",
             "etag",
             "idempotency-replayed",
             "last-modified",
@@ -97,6 +105,7 @@ pub(crate) fn cors(origins: &[CorsOrigin]) -> Option<CorsLayer> {
             "location",
             "ratelimit",
             "ratelimit-policy",
+            "repr-digest",
             "retry-after",
             "traceresponse",
             "x-request-id",

@@ -11,7 +11,7 @@ use super::Finding;
 use crate::cli::prepare;
 use crate::config::{Config, Engine};
 use crate::domain::clock::Clock;
-use crate::store::{SchemaVersion, Store, chain};
+use crate::store::{ReplicaSeen, SchemaVersion, Store, chain};
 
 /// Longest wait for the database.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -43,11 +43,12 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
             ]
         }
         Ok(store) => {
-            let findings = vec![
+            let mut findings = vec![
                 latency(&store, &url).await,
                 schema(&store, config).await,
                 clock(&store).await,
             ];
+            findings.extend(replica(Box::pin(store.observe_replica()).await));
             store.close().await;
             findings
         }
@@ -88,6 +89,20 @@ async fn latency(store: &Store, url: &str) -> Finding {
         );
     }
     Finding::fine("database", what)
+}
+
+fn replica(seen: ReplicaSeen) -> Option<Finding> {
+    match seen {
+        ReplicaSeen::NotConfigured => None,
+        ReplicaSeen::Replays(_) => {
+            Some(Finding::fine("read replica", "replays the log".to_owned()))
+        }
+        ReplicaSeen::Unusable(reason) => Some(Finding::doubtful(
+            "read replica",
+            reason,
+            "lists go to the primary until CONVOKE_DATABASE_READ_URL leads to a replica of it that answers",
+        )),
+    }
 }
 
 async fn schema(store: &Store, config: &Config) -> Finding {

@@ -356,6 +356,15 @@ fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given()
             "a-secret-that-was,a-secret-that-will-be",
         ),
         ("CONVOKE_DATABASE_URL", "postgres://u:a-secret-that@db/x"),
+        (
+            "CONVOKE_DATABASE_DIRECT_URL",
+            "postgres://u:a-secret-that@db/x",
+        ),
+        ("CONVOKE_REDIS_URL", "rediss://u:a-secret-that@cache"),
+        (
+            "CONVOKE_DATABASE_READ_URL",
+            "postgres://u:a-secret-that@db/x",
+        ),
         ("CONVOKE_STORAGE_S3_ACCESS_KEY_ID", "a-secret-that-names"),
         (
             "CONVOKE_STORAGE_S3_SECRET_ACCESS_KEY",
@@ -377,7 +386,10 @@ fn every_setting_is_shown_once_and_none_that_may_hold_a_secret_as_it_was_given()
         [
             "secret_key",
             "secret_key_previous",
+            "redis.url",
             "database.url",
+            "database.direct_url",
+            "database.read_url",
             "storage.s3_access_key_id",
             "storage.s3_secret_access_key",
             "backup.s3_access_key_id",

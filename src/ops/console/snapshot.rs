@@ -150,7 +150,9 @@ fn series(history: &History) -> Value {
         "memory_bytes": gauge("process_resident_memory_bytes"),
         "outbox_pending": outbox(|channel| channel.pending),
         "outbox_oldest_seconds": points(1, &|_, after, _| {
-            Some(after.channels.values().map(|one| one.oldest_seconds).fold(0.0, f64::max))
+            let ages = after.channels.values().map(|one| one.oldest_seconds);
+            // Not known is not none.
+            Some(ages.fold(0.0, |a: f64, b| if b.is_nan() { b } else { a.max(b) }))
         }),
     })
 }

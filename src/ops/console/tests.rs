@@ -166,6 +166,7 @@ fn whole() -> Router<()> {
     let (_, handle) = reload::Layer::new(parse_filter("info").unwrap());
     let console = console();
     routes().with_state(OpsState {
+        hosts: [].into(),
         exposition: crate::telemetry::Exposition::start().unwrap(),
         log_control: LogControl::new("info".to_owned(), handle),
         readiness: Arc::new(|| Box::pin(async { Vec::new() })),

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Asked, DebugState, pprof_format, samples};
-use crate::ops::problem;
+use crate::ops::{problem, query_problem};
 
 const SECONDS: std::ops::RangeInclusive<u32> = 1..=60;
 /// The kernel looks at the timer at its own ticks, 250 a second on most machines: more would not be had.
@@ -120,7 +120,7 @@ pub(super) async fn take(
 ) -> Response {
     let read = match &wanted {
         Ok(Query(wanted)) => wanted.read(),
-        Err(rejection) => Err(("query", rejection.body_text())),
+        Err(rejection) => return query_problem(rejection),
     };
     let (seconds, hz, format) = match read {
         Ok(read) => read,

@@ -10,7 +10,7 @@ use tokio::runtime::{Handle, RuntimeMetrics};
 
 use super::{Asked, DebugState, uncached};
 use crate::lifecycle::tasks::TaskReport;
-use crate::ops::problem;
+use crate::ops::{problem, query_problem};
 use crate::telemetry::in_flight::RequestReport;
 
 /// How long the workers are watched for their busy ratio.
@@ -69,11 +69,7 @@ pub(super) async fn show(
     let limit = match wanted {
         Ok(Query(wanted)) => wanted.limit.unwrap_or(100),
         Err(rejection) => {
-            return problem(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "query",
-                &rejection.body_text(),
-            );
+            return query_problem(&rejection);
         }
     };
     if !LIMIT.contains(&limit) {

@@ -34,6 +34,13 @@ pub fn backlog(channel: &'static str, pending: u64, dead: u64, oldest: Duration)
     OLDEST.with([channel], |one| one.set(oldest.as_secs_f64()));
 }
 
+/// Tells that nobody knows what waits in a channel: a value of before would be taken for one of now.
+pub fn backlog_unknown(channel: &'static str) {
+    for gauge in [&PENDING, &DEAD, &OLDEST] {
+        gauge.with([channel], |one| one.set(f64::NAN));
+    }
+}
+
 /// Records one delivery attempt and how it ended.
 pub fn delivered(channel: &'static str, outcome: &'static str, duration: Duration) {
     DELIVERIES.with([channel, outcome], |one| one.increment(1));

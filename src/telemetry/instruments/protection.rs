@@ -1,4 +1,4 @@
-//! Metrics of what protects and speeds up the service: rate limits, caches, authentication, idempotency.
+//! Metrics of what protects and speeds up the service: rate limits, authentication, idempotency.
 
 use metrics::{Counter, Gauge};
 
@@ -6,8 +6,6 @@ use super::family::Family;
 
 static DECISIONS: Family<Counter, 2> = Family::new("rate_limit_decisions_total");
 static TRACKED: Family<Gauge, 1> = Family::new("rate_limit_tracked_keys");
-static CACHE_REQUESTS: Family<Counter, 2> = Family::new("cache_requests_total");
-static CACHE_ENTRIES: Family<Gauge, 1> = Family::new("cache_entries");
 static AUTH: Family<Counter, 2> = Family::new("auth_attempts_total");
 static SECRET_KEY: Family<Counter, 2> = Family::new("secret_key_uses_total");
 static IDEMPOTENCY: Family<Counter, 1> = Family::new("idempotency_requests_total");
@@ -19,15 +17,6 @@ pub fn prime_rate_limits(policies: &[&'static str], outcomes: &[&'static str]) {
         for outcome in outcomes {
             DECISIONS.prime([policy, outcome]);
         }
-    }
-}
-
-/// Makes the series of every cache exist.
-pub fn prime_caches(caches: &[&'static str]) {
-    for cache in caches {
-        CACHE_REQUESTS.prime([cache, "hit"]);
-        CACHE_REQUESTS.prime([cache, "miss"]);
-        CACHE_ENTRIES.prime([cache]);
     }
 }
 
@@ -65,17 +54,6 @@ pub fn rate_limit_decided(policy: &'static str, outcome: &'static str) {
 /// Sets how many clients the rate limiter remembers.
 pub fn rate_limit_tracked(policy: &'static str, keys: u32) {
     TRACKED.with([policy], |one| one.set(keys));
-}
-
-/// Counts a look-up in a cache.
-pub fn cache_asked(cache: &'static str, hit: bool) {
-    let outcome = if hit { "hit" } else { "miss" };
-    CACHE_REQUESTS.with([cache, outcome], |one| one.increment(1));
-}
-
-/// Sets how many entries a cache holds.
-pub fn cache_entries(cache: &'static str, entries: u32) {
-    CACHE_ENTRIES.with([cache], |one| one.set(entries));
 }
 
 /// Counts an attempt to authenticate.

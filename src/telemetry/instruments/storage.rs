@@ -11,6 +11,8 @@ static OPERATIONS: Family<Traced, 3> = Family::new("storage_operation_duration_s
 static ERRORS: Family<Counter, 2> = Family::new("storage_operation_errors_total");
 static BYTES: Family<Counter, 2> = Family::new("storage_transferred_bytes_total");
 
+static FALLBACK_READS: Family<Counter, 1> = Family::new("storage_fallback_reads_total");
+
 /// Makes the series of a store exist.
 pub fn prime(
     storage: &'static str,
@@ -23,6 +25,7 @@ pub fn prime(
     for error_type in error_types {
         ERRORS.prime([storage, error_type]);
     }
+    FALLBACK_READS.prime([storage]);
     for direction in ["read", "written"] {
         BYTES.prime([storage, direction]);
     }
@@ -53,4 +56,9 @@ pub fn failed(storage: &'static str, error_type: &'static str) {
 /// Counts bytes; `direction` is `read` or `written`.
 pub fn transferred(storage: &'static str, direction: &'static str, bytes: u64) {
     BYTES.with([storage, direction], |one| one.increment(bytes));
+}
+
+/// Counts a file that was found in the store before this one, `storage`.
+pub fn fallback_read(storage: &'static str) {
+    FALLBACK_READS.with([storage], |one| one.increment(1));
 }

@@ -62,7 +62,7 @@ fn prime_all() -> requests::Requests {
     health::file_system("data", 1, 2);
     outbox::prime(&["email"], &["delivered"]);
     protection::prime_rate_limits(&["write"], &["allowed"]);
-    protection::prime_caches(&["sessions"]);
+    cache::prime(&["sessions"]);
     protection::prime_secret_keys();
     protection::prime_requests(&["password"], &["ok"]);
     files::prime(&["avatar"], &["stored"], &["whole"]);

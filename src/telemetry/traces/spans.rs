@@ -180,6 +180,30 @@ pub fn cache_span(cache: &'static str) -> Span {
     )
 }
 
+/// A client span for one command of Redis, or a disabled one outside a recorded span; [`failed`] notes what went wrong.
+pub fn redis_span(command: &'static str) -> Span {
+    if !inside_a_recorded_span() {
+        return Span::none();
+    }
+    info_span!(
+        target: TARGET,
+        "redis",
+        otel.name = command,
+        otel.kind = "client",
+        "db.system.name" = "redis",
+        "db.operation.name" = command,
+        "error.type" = Empty,
+        otel.status_code = Empty,
+    )
+}
+
+/// Notes on the current span, if it is recorded, that its work failed.
+pub fn failed(error_type: &'static str) {
+    let span = Span::current();
+    span.record("error.type", error_type);
+    span.record("otel.status_code", "ERROR");
+}
+
 /// The span of a job that the schedule starts: the root of a trace of its own, or a disabled one when it is not sampled.
 ///
 /// `otel.status_code` can be recorded on it later.

@@ -24,7 +24,7 @@ fn rounds() -> usize {
 on_both_engines! {
     async fn three_hundred_rush_for_a_hundred_seats_and_half_change_their_minds(engine: Engine) {
         // All of them are in flight at once; how long each may take is another test's business.
-        let settings = [("CONVOKE_REQUEST_TIMEOUT", "60s"), ("CONVOKE_LOG", "warn,convoke=info")];
+        let settings = [("CONVOKE_REQUEST_TIMEOUT", "60s"), ("CONVOKE_DATABASE_ACQUIRE_TIMEOUT", "60s"), ("CONVOKE_LOG", "warn,convoke=info")];
         let service = Service::start(engine, &settings).await;
         let organizer = Client::register(&service, "organizer").await;
         let users = Client::register_many(&service, "user", USERS).await;

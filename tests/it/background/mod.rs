@@ -1,5 +1,6 @@
 //! What runs beside requests.
 
 mod durability;
+mod jobs;
 mod scheduled;
 pub(crate) mod writers;

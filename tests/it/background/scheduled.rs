@@ -115,7 +115,7 @@ on_both_engines! {
             steal(engine, &url).await;
             std::future::pending::<bool>().await
         };
-        assert_eq!(scheduled::once(&store, job, stolen).await.unwrap(), Turn::Lost);
+        assert_eq!(Box::pin(scheduled::once(&store, job, stolen)).await.unwrap(), Turn::Lost);
         store.close().await;
     }
 }

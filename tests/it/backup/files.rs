@@ -52,7 +52,7 @@ on_both_engines! {
         again.get("/users/me/avatar").await.expect(200);
 
         // A backup is made all the same, and says what it lacks.
-        let stored = crate::files::support::files(&std::path::Path::new(service.setting("CONVOKE_DATA_DIR")).join("files"));
+        let stored = crate::files::support::files(&std::path::Path::new(&service.setting("CONVOKE_DATA_DIR").expect("set")).join("files"));
         let largest = stored.iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
         std::fs::remove_file(largest).unwrap();
         let (told, warned) = backup();

@@ -15,8 +15,8 @@ on_both_engines! {
 
         let service = Service::start(engine, &[]).await;
         Client::register(&service, "ada").await;
-        let data = service.setting("CONVOKE_DATA_DIR").to_owned();
-        let url = service.setting("CONVOKE_DATABASE_URL").to_owned();
+        let data = service.setting("CONVOKE_DATA_DIR").expect("set");
+        let url = service.setting("CONVOKE_DATABASE_URL").expect("set");
         let mut target = Site::on(tempfile::tempdir().unwrap(), &url);
         target.settings.retain(|(name, _)| name != "CONVOKE_DATA_DIR");
         let target = target.with("CONVOKE_DATA_DIR", &data);

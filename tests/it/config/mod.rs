@@ -2,4 +2,5 @@
 
 mod commands;
 mod health;
+mod papers;
 mod refusal;

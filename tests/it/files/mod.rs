@@ -4,6 +4,7 @@ mod avatars;
 mod collection;
 mod downloads;
 mod memory;
+mod migration;
 mod s3;
 pub(crate) mod support;
 mod uploads;

@@ -16,6 +16,7 @@ pub(super) async fn everything(service: &Service) {
     keys(service, &organizer).await;
     let event = events(&organizer).await;
     participants(&organizer, &guests, &event).await;
+    files(&organizer, &guests[0], &event).await;
     inbox(&organizer, &guests[0]).await;
     let path = format!("/events/{}", id(&event));
     organizer
@@ -112,6 +113,34 @@ async fn participants(organizer: &Client, guests: &[Client], event: &serde_json:
         .await
         .expect(204);
     guests[0].is_told(1, "participant.invited", event).await;
+}
+
+async fn files(organizer: &Client, guest: &Client, event: &serde_json::Value) {
+    let path = format!("/events/{}/attachments/", id(event));
+    let send = |kind: &'static str| {
+        let request = organizer.request(Method::POST, &path);
+        Answer::of(request.header("content-type", kind).body("the plan"))
+    };
+    let added = send("text/plain").await.unwrap().expect(201);
+    send("text/html").await.unwrap().expect(415);
+    organizer.get(&path).await.expect(200);
+    let path = format!("{path}{}", added.string("id"));
+    organizer.get(&path).await.expect(200);
+    organizer.get(&format!("{path}/content")).await.expect(200);
+    organizer.delete(&path).await.expect(204);
+    let picture = guest.request(Method::PUT, "/users/me/avatar");
+    let gif =
+        b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+    Answer::of(picture.body(gif.to_vec()))
+        .await
+        .unwrap()
+        .expect(200);
+    guest.get("/users/me/avatar").await.expect(200);
+    organizer
+        .get(&format!("/users/{}/avatar", guest.id))
+        .await
+        .expect(200);
+    guest.delete("/users/me/avatar").await.expect(204);
 }
 
 async fn inbox(organizer: &Client, guest: &Client) {

@@ -234,7 +234,7 @@ async fn what_is_not_understood_is_refused_by_field() {
         ("/debug/pprof/profile?seconds=61", 422, "seconds"),
         ("/debug/pprof/profile?hz=1000", 422, "hz"),
         ("/debug/pprof/profile?format=svg", 422, "format"),
-        ("/debug/pprof/profile?secs=1", 422, "query"),
+        ("/debug/pprof/profile?secs=1", 422, "secs"),
         ("/debug/pprof/heap", 501, "heap"),
         ("/debug/runtime?limit=0", 422, "limit"),
     ] {

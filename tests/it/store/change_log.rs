@@ -30,6 +30,9 @@ pub(super) async fn open(engine: Engine, folder: &TempDir) -> Store {
 pub(crate) async fn open_url(url: &str) -> Store {
     let settings = Settings {
         url: url.to_owned(),
+        direct_url: url.to_owned(),
+        read_url: None,
+        pooled: false,
         min_connections: 1,
         max_connections: 16,
         max_lifetime: Duration::from_mins(10),

@@ -34,8 +34,8 @@ fn rows() -> String {
     let bytes: String = (0..=255_u8).fold(String::new(), |all, byte| all + &format!("{byte:02x}"));
     format!(
         "INSERT INTO meta VALUES ('', ''), ({odd}, {long});
-         INSERT INTO users VALUES ({zero}, '', '', '', '', '', 'user', NULL, {max}, {low}, {high}),
-           ({full}, {odd}, {odd}, {long}, {odd}, {odd}, 'admin', {high}, {}, 0, -1);
+         INSERT INTO users VALUES ({zero}, '', '', '', '', '', 'user', NULL, {max}, {low}, {high}, NULL, NULL, NULL, NULL, NULL),
+           ({full}, {odd}, {odd}, {long}, {odd}, {odd}, 'admin', {high}, {}, 0, -1, {odd}, {odd}, {max}, x'{bytes}', {low});
          INSERT INTO token_families VALUES ({zero}, {full}, {low}, NULL), ({full}, {zero}, 1, {high});
          INSERT INTO refresh_tokens VALUES (x'', {zero}, {low}, {high}, NULL), (x'{bytes}', {full}, 0, 1, -1);
          INSERT INTO api_keys VALUES ({zero}, {full}, '', 'read', '', x'', {low}, NULL, NULL),
@@ -44,6 +44,9 @@ fn rows() -> String {
              'draft', '[]', '{{}}', '', {max}, {low}, {high}, NULL),
            (5, {full}, {odd}, {zero}, {odd}, {long}, {odd}, {odd}, {odd}, {odd}, {odd}, -1, 0, {max}, {max}, {max}, 1, 'private',
              'cancelled', '[\"\",\"ü\"]', {big}, 'words of a title', 1, 0, 1, {high});
+         INSERT INTO attachments VALUES ({zero}, {full}, {zero}, '', '', 0, x'', '', {low}),
+           ({full}, {zero}, {full}, {odd}, {odd}, {max}, x'{bytes}', {odd}, {high});
+         INSERT INTO deleted_files VALUES ('', {low}), ({odd}, {high});
          INSERT INTO event_tags VALUES ('', {zero}), ({odd}, {full}), ('A', {full}), ('a', {zero}), ('ä', {zero}), ('Z', {zero});
          INSERT INTO participants VALUES ({zero}, {zero}, 'chair', 'needs_action', 'none', NULL, NULL, NULL, 1, {low}, {high}),
            ({full}, {full}, 'optional', 'tentative', 'waitlisted', {max}, {odd}, {high}, {max}, 0, -1);

@@ -99,6 +99,19 @@ async fn exercise(service: &Service) {
     ] {
         host.get(path).await.expect(200);
     }
+    let request = host.request(reqwest::Method::POST, &format!("{path}/attachments/"));
+    let request = request
+        .header("content-type", "text/plain")
+        .body("the plan");
+    let added = crate::support::answer::Answer::of(request)
+        .await
+        .unwrap()
+        .expect(201);
+    let file = format!("{path}/attachments/{}", id(&added.body));
+    host.get(&format!("{path}/attachments/")).await.expect(200);
+    host.get(&format!("{file}/content")).await.expect(200);
+    host.delete(&file).await.expect(204);
+    host.get("/users/me/avatar").await.expect(404);
     host.patch(&path, json!({"capacity": 2, "tags": ["t2"]}))
         .await
         .expect(200);

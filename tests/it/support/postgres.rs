@@ -38,6 +38,15 @@ impl Cluster {
     /// A cluster for one test alone; `extra_conf` are lines of `postgresql.conf`, for example
     /// `shared_preload_libraries = 'auto_explain'`. Durable as in production: `fsync` stays on.
     pub(crate) fn start(extra_conf: &str) -> Self {
+        Self::start_of(extra_conf, None)
+    }
+
+    /// A streaming replica of this cluster.
+    pub(crate) fn start_replica(&self) -> Self {
+        Self::start_of("", Some(self.port))
+    }
+
+    fn start_of(extra_conf: &str, primary: Option<u16>) -> Self {
         let bin = server_binaries();
         print_version_once(&bin);
         // A free port may be taken between being found and being used: then take another.
@@ -46,7 +55,7 @@ impl Cluster {
             let port = free_port();
             let cluster = Self {
                 port,
-                shell: Mutex::new(Supervisor::spawn(&bin, port, extra_conf)),
+                shell: Mutex::new(Supervisor::spawn(&bin, port, extra_conf, primary)),
                 databases: AtomicUsize::new(0),
             };
             match cluster.try_command("start") {
@@ -94,7 +103,8 @@ impl Cluster {
         std::fs::read_to_string(path).expect("the server's log is readable")
     }
 
-    fn url(&self, database: &str) -> String {
+    /// The URL of this database here.
+    pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
@@ -128,7 +138,7 @@ impl Cluster {
 }
 
 impl Supervisor {
-    fn spawn(bin: &Path, port: u16, extra_conf: &str) -> Self {
+    fn spawn(bin: &Path, port: u16, extra_conf: &str, primary: Option<u16>) -> Self {
         let mut command = if is_root() {
             // PostgreSQL refuses to run as root; Debian's package makes this user.
             let mut command = Command::new("setpriv");
@@ -151,6 +161,7 @@ impl Supervisor {
             ])
             .arg(bin)
             .arg(port.to_string())
+            .arg(primary.map_or_else(String::new, |port| port.to_string()))
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -186,7 +197,7 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().expect("bound").port()
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"));
     uid.is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0"))

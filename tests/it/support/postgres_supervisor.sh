@@ -1,4 +1,5 @@
-# Keeps one throwaway PostgreSQL cluster: $1 the folder of the binaries, $2 the port; on stdin first the
+# Keeps one throwaway PostgreSQL cluster: $1 the folder of the binaries, $2 the port, $3 the port of the
+# primary when it is to be a streaming replica; on stdin first the
 # extra configuration up to a line "end", then commands, one a line, each answered by one line.
 # The end of stdin is the end of the test process, however it came: the cluster stops and its folder goes.
 # Ctrl-C reaches this process too, and must not end it before it has cleaned up.
@@ -28,8 +29,13 @@ start() {
   done
 }
 
-"$bin/initdb" --auth=trust --no-sync --username=postgres --encoding=UTF8 --locale=C.UTF-8 \
-  -D "$data" >"$log" 2>&1 </dev/null || { fail initdb; finish; }
+if [ -n "$3" ]; then
+  "$bin/pg_basebackup" -h 127.0.0.1 -p "$3" -U postgres -D "$data" --write-recovery-conf --wal-method=stream \
+    --checkpoint=fast --no-sync >"$log" 2>&1 </dev/null || { fail pg_basebackup; finish; }
+else
+  "$bin/initdb" --auth=trust --no-sync --username=postgres --encoding=UTF8 --locale=C.UTF-8 \
+    -D "$data" >"$log" 2>&1 </dev/null || { fail initdb; finish; }
+fi
 {
   echo "port = $port"
   echo "listen_addresses = '127.0.0.1'"

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::commands::convoke;
 use super::engines::Engine;
 use super::log::Log;
+use super::pgbouncer::PgBouncer;
 use super::polling::{eventually, eventually_blocking};
 use super::scrape::Metrics;
 
@@ -40,6 +41,7 @@ pub(crate) struct Service {
     child: Child,
     http: reqwest::Client,
     data_dir: Arc<TempDir>,
+    pooler: Option<Arc<PgBouncer>>,
     _room: Option<OwnedSemaphorePermit>,
 }
 
@@ -48,7 +50,24 @@ impl Service {
     pub(crate) async fn start(engine: Engine, settings: &[(&str, &str)]) -> Self {
         let data_dir = TempDir::new().expect("a temporary folder");
         let database = engine.fresh_database(data_dir.path()).await;
+        if engine == Engine::Postgres && std::env::var_os("THROUGH_PGBOUNCER").is_some() {
+            return Self::start_pooled(&database, settings).await;
+        }
         Self::start_in(data_dir, &database, settings).await
+    }
+
+    /// Starts on a database of PostgreSQL that it reaches through a PgBouncer of its own.
+    pub(crate) async fn start_pooled(database: &str, settings: &[(&str, &str)]) -> Self {
+        let pooler = PgBouncer::before(database).await;
+        let url = pooler.url();
+        let mut all = vec![
+            ("CONVOKE_DATABASE_PGBOUNCER", "true"),
+            ("CONVOKE_DATABASE_DIRECT_URL", database),
+        ];
+        all.extend(settings);
+        let mut service = Self::start_on(&url, &all).await;
+        service.pooler = Some(Arc::new(pooler));
+        service
     }
 
     /// Starts on a database that the test keeps, for example one in a cluster of its own.
@@ -89,7 +108,10 @@ impl Service {
     /// Another replica on the same database and settings. It takes no place of its own: two tests that wait
     /// for a second place while holding a first would wait for ever.
     pub(crate) async fn start_replica(&self) -> Self {
-        Self::launch(self.settings.clone(), Arc::clone(&self.data_dir), None).await
+        let mut replica =
+            Self::launch(self.settings.clone(), Arc::clone(&self.data_dir), None).await;
+        replica.pooler.clone_from(&self.pooler);
+        replica
     }
 
     async fn launch(
@@ -108,6 +130,7 @@ impl Service {
             child,
             http,
             data_dir,
+            pooler: None,
             _room: room,
         };
         service.wait_until_listening(0).await;
@@ -204,9 +227,9 @@ impl Service {
     }
 
     /// One of them.
-    pub(crate) fn setting(&self, name: &str) -> &str {
+    pub(crate) fn setting(&self, name: &str) -> Option<String> {
         let found = self.settings.iter().find(|(known, _)| known == name);
-        &found.expect("it was given").1
+        found.map(|(_, value)| value.clone())
     }
 
     /// Everything it has printed, as one text for a failure's message.
@@ -299,6 +322,16 @@ impl Service {
         let mark = self.log.len();
         self.child = spawn(&self.settings, &self.log);
         self.wait_until_listening(mark).await;
+    }
+
+    /// Changes settings for the next start; an empty value takes one away.
+    pub(crate) fn reconfigure(&mut self, changes: &[(String, String)]) {
+        for (name, value) in changes {
+            self.settings.retain(|(known, _)| known != name);
+            if !value.is_empty() {
+                self.settings.push((name.clone(), value.clone()));
+            }
+        }
     }
 
     /// As [`Self::restart`], on the ports it had.
