@@ -43,6 +43,45 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
         ),
         "a minimum that is at most the maximum",
     );
+    of_backups(config, reader);
+    reader.require(
+        &["outbox.backoff_base", "outbox.backoff_max"],
+        outbox.backoff_base <= outbox.backoff_max,
+        format!(
+            "outbox.backoff_base ({:?}) is longer than outbox.backoff_max ({:?})",
+            outbox.backoff_base, outbox.backoff_max
+        ),
+        "a base that is at most the maximum",
+    );
+    let storage = &config.storage;
+    reader.require(
+        &["storage.url", "storage.fallback_url"],
+        storage.fallback_url.as_ref() != Some(&storage.url),
+        "storage.fallback_url names the same store as storage.url".to_owned(),
+        "the store that was used before, or none",
+    );
+    reader.require(
+        &["storage.s3_access_key_id", "storage.s3_secret_access_key"],
+        storage.s3_access_key_id.is_missing() == storage.s3_secret_access_key.is_missing(),
+        "storage.s3_access_key_id and storage.s3_secret_access_key are not both given".to_owned(),
+        "both, or neither",
+    );
+    let open = storage
+        .s3_endpoint
+        .as_ref()
+        .is_some_and(S3Endpoint::is_open);
+    reader.require(
+        &["storage.s3_endpoint", "env"],
+        !open || server.env == Environment::Development,
+        "storage.s3_endpoint would send credentials and files unencrypted to another machine"
+            .to_owned(),
+        "https://, or http:// to this machine, in production",
+    );
+}
+
+/// Those of backups, and of poolers before the database.
+fn of_backups(config: &Config, reader: &mut Reader<'_>) {
+    let database = &config.database;
     let backup = &config.backup;
     reader.require(
         &["backup.every", "backup.to"],
@@ -96,39 +135,6 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
         !(database.pgbouncer && database.migrate_on_start && database.direct_url.is_none()),
         "migrations hold a lock of their session, which a pooler in transaction mode gives to others".to_owned(),
         "database.direct_url, or migrate_on_start = false and `convoke migrate` elsewhere",
-    );
-    reader.require(
-        &["outbox.backoff_base", "outbox.backoff_max"],
-        outbox.backoff_base <= outbox.backoff_max,
-        format!(
-            "outbox.backoff_base ({:?}) is longer than outbox.backoff_max ({:?})",
-            outbox.backoff_base, outbox.backoff_max
-        ),
-        "a base that is at most the maximum",
-    );
-    let storage = &config.storage;
-    reader.require(
-        &["storage.url", "storage.fallback_url"],
-        storage.fallback_url.as_ref() != Some(&storage.url),
-        "storage.fallback_url names the same store as storage.url".to_owned(),
-        "the store that was used before, or none",
-    );
-    reader.require(
-        &["storage.s3_access_key_id", "storage.s3_secret_access_key"],
-        storage.s3_access_key_id.is_missing() == storage.s3_secret_access_key.is_missing(),
-        "storage.s3_access_key_id and storage.s3_secret_access_key are not both given".to_owned(),
-        "both, or neither",
-    );
-    let open = storage
-        .s3_endpoint
-        .as_ref()
-        .is_some_and(S3Endpoint::is_open);
-    reader.require(
-        &["storage.s3_endpoint", "env"],
-        !open || server.env == Environment::Development,
-        "storage.s3_endpoint would send credentials and files unencrypted to another machine"
-            .to_owned(),
-        "https://, or http:// to this machine, in production",
     );
 }
 
