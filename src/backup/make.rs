@@ -10,6 +10,7 @@ use super::files::Blobs;
 use super::manifest::{Content, FORMAT, Manifest};
 use super::name::Name;
 use super::pack::{self, Channel, Source};
+use super::recording::list;
 use super::scratch::Scratch;
 use super::{Context, Error, blocking, tools};
 use crate::storage::{Reason, Storage};
@@ -138,16 +139,15 @@ async fn snapshot(context: &Context, scratch: &Scratch) -> Result<(Source, Aside
 }
 
 async fn free_name(place: &Storage, mut name: Name) -> Result<Name, Error> {
-    loop {
-        match place.head(&name.to_string()).await {
-            Ok(_) => name = name.next(),
-            // A key that may only add is not told whether there is one.
-            Err(failure) if matches!(failure.reason(), Reason::NotFound | Reason::Denied) => {
-                return Ok(name);
-            }
-            Err(failure) => return Err(failure.into()),
-        }
+    let taken = match list(place).await {
+        // A key that may only add is not told which there are.
+        Err(Error::Storage(failure)) if failure.reason() == Reason::Denied => Vec::new(),
+        found => found?,
+    };
+    while taken.iter().any(|(one, _)| *one == name) {
+        name = name.next();
     }
+    Ok(name)
 }
 
 /// Hands the pieces on to the place. Dropping what it returns gives the file up.

@@ -43,60 +43,7 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
         ),
         "a minimum that is at most the maximum",
     );
-    let backup = &config.backup;
-    reader.require(
-        &["backup.every", "backup.to"],
-        backup.every.is_none() || backup.to.is_some(),
-        "backup.every is set and backup.to is not".to_owned(),
-        "a place for the backups that the service makes",
-    );
-    reader.require(
-        &["backup.verify", "backup.recipients"],
-        !backup.verify || backup.recipients.is_empty(),
-        "backup.verify is on, and the service cannot read backups that are encrypted to backup.recipients".to_owned(),
-        "one of the two; `convoke backup verify` where the key is",
-    );
-    reader.require(
-        &["backup.s3_access_key_id", "backup.s3_secret_access_key"],
-        backup.s3_access_key_id.given().is_some() == backup.s3_secret_access_key.given().is_some(),
-        "one of backup.s3_access_key_id and backup.s3_secret_access_key is set without the other"
-            .to_owned(),
-        "both or neither",
-    );
-    reader.require(
-        &["cache.ttl", "cache.heard_ttl"],
-        config.cache.heard_ttl.is_zero() || config.cache.ttl <= config.cache.heard_ttl,
-        format!(
-            "cache.heard_ttl ({:?}) is shorter than cache.ttl ({:?})",
-            config.cache.heard_ttl, config.cache.ttl
-        ),
-        "a cache.heard_ttl that is at least cache.ttl, or 0s",
-    );
-    let postgres = database.url.engine() == Engine::Postgres;
-    reader.require(
-        &["database.pgbouncer", "database.url"],
-        postgres || !database.pgbouncer,
-        "database.pgbouncer is set, and database.url names SQLite".to_owned(),
-        "a PostgreSQL URL, or database.pgbouncer = false",
-    );
-    for (key, url) in [
-        ("database.direct_url", &database.direct_url),
-        ("database.read_url", &database.read_url),
-    ] {
-        reader.require(
-            &[key, "database.url"],
-            url.as_ref()
-                .is_none_or(|url| postgres && url.engine() == Engine::Postgres),
-            format!("{key} and database.url do not both name PostgreSQL"),
-            "two PostgreSQL URLs, or database.url alone",
-        );
-    }
-    reader.require(
-        &["database.direct_url", "migrate_on_start"],
-        !(database.pgbouncer && database.migrate_on_start && database.direct_url.is_none()),
-        "migrations hold a lock of their session, which a pooler in transaction mode gives to others".to_owned(),
-        "database.direct_url, or migrate_on_start = false and `convoke migrate` elsewhere",
-    );
+    backups_and_caches(config, reader);
     ways(database, reader);
     reader.require(
         &["outbox.backoff_base", "outbox.backoff_max"],
@@ -130,6 +77,39 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
         "storage.s3_endpoint would send credentials and files unencrypted to another machine"
             .to_owned(),
         "https://, or http:// to this machine, in production",
+    );
+}
+
+/// Faults of backups and of the caches.
+fn backups_and_caches(config: &Config, reader: &mut Reader<'_>) {
+    let backup = &config.backup;
+    reader.require(
+        &["backup.every", "backup.to"],
+        backup.every.is_none() || backup.to.is_some(),
+        "backup.every is set and backup.to is not".to_owned(),
+        "a place for the backups that the service makes",
+    );
+    reader.require(
+        &["backup.verify", "backup.recipients"],
+        !backup.verify || backup.recipients.is_empty(),
+        "backup.verify is on, and the service cannot read backups that are encrypted to backup.recipients".to_owned(),
+        "one of the two; `convoke backup verify` where the key is",
+    );
+    reader.require(
+        &["backup.s3_access_key_id", "backup.s3_secret_access_key"],
+        backup.s3_access_key_id.given().is_some() == backup.s3_secret_access_key.given().is_some(),
+        "one of backup.s3_access_key_id and backup.s3_secret_access_key is set without the other"
+            .to_owned(),
+        "both or neither",
+    );
+    reader.require(
+        &["cache.ttl", "cache.heard_ttl"],
+        config.cache.heard_ttl.is_zero() || config.cache.ttl <= config.cache.heard_ttl,
+        format!(
+            "cache.heard_ttl ({:?}) is shorter than cache.ttl ({:?})",
+            config.cache.heard_ttl, config.cache.ttl
+        ),
+        "a cache.heard_ttl that is at least cache.ttl, or 0s",
     );
 }
 
