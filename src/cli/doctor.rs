@@ -90,6 +90,9 @@ pub(super) async fn run(sources: &Sources) -> Result<ExitCode, Failure> {
         for finding in database::check(&config).await {
             report.tell(&finding)?;
         }
+        if let Some(url) = &config.redis.url {
+            report.tell(&surroundings::redis(url, config.redis.timeout).await)?;
+        }
         report.tell(&surroundings::data_folder(&config.server.data_dir))?;
         for (name, variable, address) in [
             ("listen", "CONVOKE_LISTEN", config.server.listen),

@@ -10,6 +10,9 @@ use tokio::net::TcpStream;
 
 use super::Finding;
 use crate::background::disk;
+use crate::cache;
+use crate::config::RedisUrl;
+use crate::store::chain;
 
 /// Free space below which the database is about to stop.
 const LITTLE: u64 = 64 << 20;
@@ -83,6 +86,33 @@ pub(super) fn port(name: &'static str, variable: &str, address: SocketAddr) -> F
                 advice,
             )
         }
+    }
+}
+
+/// Whether Redis answers, and soon enough to be of use.
+pub(super) async fn redis(url: &RedisUrl, limit: Duration) -> Finding {
+    match cache::look(url).await {
+        Ok(cache::Info {
+            round_trip,
+            version,
+        }) => {
+            let what = format!(
+                "{url}, version {version}, answers in {:.2} ms",
+                round_trip.as_secs_f64() * 1e3
+            );
+            if round_trip * 2 > limit {
+                let advice =
+                    "bring it nearer, or raise CONVOKE_REDIS_TIMEOUT: at that time it is given up";
+                return Finding::doubtful("redis", what, advice);
+            }
+            Finding::fine("redis", what)
+        }
+        // The service does without it.
+        Err(failure) => Finding::doubtful(
+            "redis",
+            format!("{url}: {}", chain(&failure)),
+            "is it running, and are address and password in CONVOKE_REDIS_URL right? Until then replicas share no cache",
+        ),
     }
 }
 

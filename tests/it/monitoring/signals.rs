@@ -21,6 +21,7 @@ const NEED_A_FAULT: &[(&str, &str, &str)] = &[
         "error.type",
         "a statement that the database refuses",
     ),
+    ("client", "db.operation.name", "a Redis that is shared"),
     (
         "consumer",
         "error.type",
