@@ -54,5 +54,6 @@ MOTO=$!
 answers() { curl -sf -o /dev/null "http://127.0.0.1:$port/moto-api/"; }
 wait_until 60 answers || die "moto_server does not start: run tests/install.sh"
 curl -sS -f -o /dev/null -X PUT "http://127.0.0.1:$port/files"
-measure s3 CONVOKE_STORAGE_URL=s3://files CONVOKE_STORAGE_S3_ENDPOINT="http://127.0.0.1:$port" \
+# It puts the parts together in one go, which takes it a while.
+measure s3 CONVOKE_STORAGE_TIMEOUT=5m CONVOKE_STORAGE_URL=s3://files CONVOKE_STORAGE_S3_ENDPOINT="http://127.0.0.1:$port" \
   CONVOKE_STORAGE_S3_ACCESS_KEY_ID=test CONVOKE_STORAGE_S3_SECRET_ACCESS_KEY=test

@@ -54,6 +54,11 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
         ),
         "a base that is at most the maximum",
     );
+    of_storage(config, reader);
+}
+
+/// The same for the store of files.
+fn of_storage(config: &Config, reader: &mut Reader<'_>) {
     let storage = &config.storage;
     reader.require(
         &["storage.url", "storage.fallback_url"],
@@ -73,7 +78,7 @@ pub(super) fn contradictions(config: &Config, reader: &mut Reader<'_>) {
         .is_some_and(S3Endpoint::is_open);
     reader.require(
         &["storage.s3_endpoint", "env"],
-        !open || server.env == Environment::Development,
+        !open || config.server.env == Environment::Development,
         "storage.s3_endpoint would send credentials and files unencrypted to another machine"
             .to_owned(),
         "https://, or http:// to this machine, in production",
