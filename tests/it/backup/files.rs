@@ -32,7 +32,8 @@ on_both_engines! {
         let backup = || {
             let output = commands::run(&["backup", "--to", to.to_str().unwrap()], service.settings());
             assert!(output.status.success(), "{}", crate::backup::said(&output));
-            (String::from_utf8(output.stdout).unwrap(), crate::backup::said(&output))
+            let warned = crate::backup::said(&output);
+            (String::from_utf8(output.stdout).unwrap(), warned)
         };
         let (told, warned) = backup();
         assert!(told.contains(" and 7 files "), "{told}");
