@@ -64,7 +64,7 @@ def checked_out(commit: str, folder: Path) -> Iterator[Path]:
 
 
 class Client:
-    """One connection that is kept, to whichever replica takes it: who refuses a connection is passed over, nothing else is."""
+    """One kept connection, to whichever replica takes it: who refuses a connection is passed over, nothing else is."""
 
     def __init__(self, replicas: list[Service], first: int = 0) -> None:
         self.replicas = replicas
@@ -127,7 +127,7 @@ def load(client: Client, stop: threading.Event, tally: Tally) -> None:
                 status, answer = client.ask(method, path, body)
             except (OSError, http.client.HTTPException) as error:
                 tally.failed.append(f"{method} {path}: {error!r}")
-                client._connection = None  # noqa: SLF001
+                client._connection = None
                 continue
             tally.answered += 1
             if status != wanted:
@@ -151,7 +151,10 @@ def roll(replicas: list[Service], binary: Path, tallies: list[Tally], seconds: f
         replica.program.command[0] = str(binary)
         replica.start()
         took = time.monotonic() - began
-        print(f"replica {number} is back in {took:.1f} s as {revision(replica)}; {served() - before} answers meanwhile", flush=True)
+        answers = served() - before
+        print(
+            f"replica {number} is back in {took:.1f} s as {revision(replica)}; {answers} answers meanwhile", flush=True
+        )
         until = time.monotonic() + seconds
         wait_until("the load goes on", lambda until=until: time.monotonic() >= until, seconds + 30)  # type: ignore[misc]
 
@@ -170,7 +173,8 @@ def drill(old: Path, new: Path, folder: Path, seconds: float) -> list[str]:
         postgres = Postgres(folder / "postgres", logs)
         stops.callback(postgres.program.stop)
         postgres.start()
-        settings = RAISED_LIMITS | {"CONVOKE_SHUTDOWN_GRACE": "2s", "CONVOKE_SECRET_KEY": "upgrade-drill-" + "k7Qz9xWv" * 4}
+        key = "upgrade-drill-" + "k7Qz9xWv" * 4
+        settings = RAISED_LIMITS | {"CONVOKE_SHUTDOWN_GRACE": "2s", "CONVOKE_SECRET_KEY": key}
         replicas = []
         for name in ("a", "b"):
             place = folder / name
@@ -210,7 +214,9 @@ def drill(old: Path, new: Path, folder: Path, seconds: float) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m kit upgrade_drill", description=__doc__)
-    parser.add_argument("--from", dest="ref", help="the release to come from (default: the last commit with one migration less)")
+    parser.add_argument(
+        "--from", dest="ref", help="the release to come from (default: the last with one migration less)"
+    )
     parser.add_argument("--seconds", type=float, default=5, help="load before, between and after the restarts")
     options = parser.parse_args(arguments)
     target = ROOT / "target"
@@ -220,7 +226,10 @@ def main(arguments: list[str]) -> int:
         with checked_out(commit, folder / "sources") as sources:
             build(sources, target, old)
         build(ROOT, target, new)
-        print(f"from {_git('rev-parse', '--short', commit).strip()} ({_migrations(commit)} migrations) to {_migrations('HEAD')} migrations", flush=True)
+        print(
+            f"from {_git('rev-parse', '--short', commit).strip()} ({_migrations(commit)} migrations) to {_migrations('HEAD')} migrations",
+            flush=True,
+        )
         failed = drill(old, new, folder, options.seconds)
     for failure in failed[:20]:
         print(failure, file=sys.stderr)

@@ -300,7 +300,7 @@ async fn into_postgres(
         link.run_postgres(format!("BEGIN; CREATE SCHEMA {aside}; {moves} COMMIT"))
             .await?;
     }
-    let restored = match pg_restore(context, &context.store.direct_url, file).await {
+    let restored = match tools::pg_restore(context, &context.store.direct_url, file).await {
         Ok(()) => compare(&mut link, manifest).await,
         Err(failure) => Err(failure),
     };
@@ -344,31 +344,6 @@ fn drop_tables(tables: &[String]) -> String {
     tables.iter().fold(String::new(), |sql, table| {
         format!("{sql}DROP TABLE {} CASCADE; ", quoted(table))
     })
-}
-
-/// Runs `pg_restore` into the database of this URL.
-pub(super) async fn pg_restore(context: &Context, url: &str, file: &Path) -> Result<(), Error> {
-    let variables = tools::environment(url)?;
-    let folder = context.config.backup.postgres_bin.clone();
-    let file = file.to_owned();
-    blocking(move || {
-        let name = variables.iter().find(|(name, _)| *name == "PGDATABASE");
-        let name = name.map(|(_, value)| value.clone()).unwrap_or_default();
-        let mut command = tools::program("pg_restore", folder.as_deref());
-        command
-            .args([
-                "--single-transaction",
-                "--exit-on-error",
-                "--no-owner",
-                "--no-privileges",
-            ])
-            .arg(format!("--dbname={name}"))
-            .arg(file)
-            .envs(variables)
-            .stdout(std::process::Stdio::null());
-        tools::Running::start("pg_restore", command)?.finish()
-    })
-    .await
 }
 
 /// Brings the schema up to date; answers its number.

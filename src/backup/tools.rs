@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
-use super::Error;
+use super::{Context, Error, blocking};
 
 /// What is kept of a program's complaint.
 const SAID: u64 = 4096;
@@ -144,6 +144,31 @@ impl Drop for Running {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Runs `pg_restore` into the database of this URL.
+pub(super) async fn pg_restore(context: &Context, url: &str, file: &Path) -> Result<(), Error> {
+    let variables = environment(url)?;
+    let folder = context.config.backup.postgres_bin.clone();
+    let file = file.to_owned();
+    blocking(move || {
+        let name = variables.iter().find(|(name, _)| *name == "PGDATABASE");
+        let name = name.map(|(_, value)| value.clone()).unwrap_or_default();
+        let mut command = program("pg_restore", folder.as_deref());
+        command
+            .args([
+                "--single-transaction",
+                "--exit-on-error",
+                "--no-owner",
+                "--no-privileges",
+            ])
+            .arg(format!("--dbname={name}"))
+            .arg(file)
+            .envs(variables)
+            .stdout(Stdio::null());
+        Running::start("pg_restore", command)?.finish()
+    })
+    .await
 }
 
 #[cfg(test)]

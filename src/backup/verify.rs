@@ -6,8 +6,8 @@ use std::time::Instant;
 use reqwest::Url;
 
 use super::manifest::Manifest;
-use super::restore::{compare, extract, fetch, fits, new_scratch, pg_restore};
-use super::{Context, Error, blocking, unpack};
+use super::restore::{compare, extract, fetch, fits, new_scratch};
+use super::{Context, Error, blocking, tools, unpack};
 use crate::domain::new_id;
 use crate::store::{BackupFile, Engine};
 
@@ -142,7 +142,7 @@ async fn restored(
     if !others.is_empty() {
         url.query_pairs_mut().extend_pairs(others);
     }
-    pg_restore(context, url.as_str(), dump).await?;
+    tools::pg_restore(context, url.as_str(), dump).await?;
     let mut settings = context.store.clone();
     settings.url = url.into();
     settings.direct_url.clone_from(&settings.url);

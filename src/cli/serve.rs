@@ -1,5 +1,6 @@
 //! `convoke serve`: the composition root. Each part is given what it needs, in the order in which it is needed.
 
+mod priming;
 mod readiness;
 mod supervisor;
 
@@ -21,15 +22,12 @@ use crate::api::{self, Api};
 use crate::background;
 use crate::backup::Progress;
 use crate::config::{Config, Environment, Loaded, LogFormat};
-use crate::domain::change::{CHANNELS, ChangeKind};
-use crate::domain::participant::ParticipantStatus;
-use crate::domain::seats::Admission;
 use crate::lifecycle::{Lifecycle, panic_text};
 use crate::listener::{self, Drained, Limits, Listener};
 use crate::ops::debug::DebugState;
 use crate::ops::{self, About, Console, OpsState, VersionInfo};
 use crate::storage::Storage;
-use crate::store::{FALLBACKS, OPERATIONS, POOL, READ_POOL, Store, TARGETS, Transient, chain};
+use crate::store::{Store, chain};
 use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::{self, Guard, instruments, traces};
 
@@ -107,7 +105,7 @@ async fn serve(
     lifecycle
         .watch_signals()
         .map_err(|failure| format!("signals cannot be handled: {failure}"))?;
-    prime(config);
+    priming::prime(config);
     tracing::info!(
         version = VERSION,
         revision = REVISION,
@@ -357,30 +355,6 @@ fn worth_knowing(config: &Config) -> Vec<(&'static str, String)> {
         ("delivery attempts", outbox.max_attempts.to_string()),
         ("outbox lease", format!("{:?}", outbox.lease)),
     ]
-}
-
-/// Makes every series exist whose labels are known, so that a rate over its first increase is right.
-fn prime(config: &Config) {
-    let system = config.database.url.engine().as_str();
-    let reasons = Transient::ALL.map(Transient::as_str);
-    instruments::process::config_info(
-        config.server.env.as_str(),
-        system,
-        config.rate_limit.enabled,
-    );
-    let replica = config.database.read_url.is_some();
-    let pools = [POOL].into_iter().chain(replica.then_some(READ_POOL));
-    instruments::database::prime(system, OPERATIONS.iter().copied(), reasons, pools);
-    instruments::replica::prime(replica, &TARGETS, &FALLBACKS);
-    instruments::backups::prime();
-    instruments::outbox::prime(CHANNELS, background::dispatcher::OUTCOMES);
-    let statuses: Vec<_> = ParticipantStatus::ALL
-        .iter()
-        .map(|one| one.as_str())
-        .collect();
-    let admissions: Vec<_> = Admission::ALL.iter().map(|one| one.as_str()).collect();
-    let kinds: Vec<_> = ChangeKind::ALL.iter().map(|one| one.as_str()).collect();
-    instruments::product::prime(&statuses, &admissions, &kinds);
 }
 
 /// For whoever has just started it on a laptop.

@@ -67,6 +67,7 @@ fn prime_all() -> requests::Requests {
     protection::prime_requests(&["password"], &["ok"]);
     files::prime(&["avatar"], &["stored"], &["whole"]);
     storage::prime("file", ["get"], ["timeout"]);
+    replica::prime(true, &["primary"], &["down"]);
     product::prime(&["accepted"], &["confirmed"], &["event_changed"]);
     requests::Requests::new([requests::Route {
         method: "GET",

@@ -134,8 +134,17 @@ async fn while_the_network_of_those_who_listen_is_cut() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_listening_leads_to_another_database() {
+    let database = Cluster::shared().create_database().await;
     let elsewhere = Cluster::shared().create_database().await;
-    let scene = two(&[("CONVOKE_DATABASE_DIRECT_URL", &elsewhere)]).await;
+    // It migrates: the others would do so there.
+    let before = Service::start_on(&database, &[]).await;
+    let settings = [
+        LONG,
+        ("CONVOKE_DATABASE_DIRECT_URL", elsewhere.as_str()),
+        ("CONVOKE_MIGRATE_ON_START", "false"),
+    ];
+    let scene = Scene::on(Service::start_on(&database, &settings).await).await;
+    drop(before);
     scene.channel_is("lost").await;
     all_are_shut_out(&scene, "elsewhere").await;
     let told = scene

@@ -145,7 +145,7 @@ async fn only_whoever_asks_for_openmetrics_gets_it() {
         let request = service.http().get(service.ops_url("/metrics"));
         let answer = request.header("accept", accept).send().await.unwrap();
         assert_eq!(answer.headers()["content-type"], wanted);
-        assert_eq!(answer.headers()["vary"], "accept");
+        assert_eq!(answer.headers()["vary"], "accept, accept-encoding");
         let text = answer.text().await.unwrap();
         let is_open = wanted.starts_with("application");
         assert_eq!(text.contains("# EOF"), is_open);
