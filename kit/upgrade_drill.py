@@ -226,10 +226,8 @@ def main(arguments: list[str]) -> int:
         with checked_out(commit, folder / "sources") as sources:
             build(sources, target, old)
         build(ROOT, target, new)
-        print(
-            f"from {_git('rev-parse', '--short', commit).strip()} ({_migrations(commit)} migrations) to {_migrations('HEAD')} migrations",
-            flush=True,
-        )
+        release = _git("rev-parse", "--short", commit).strip()
+        print(f"from {release} ({_migrations(commit)} migrations) to {_migrations('HEAD')} migrations", flush=True)
         failed = drill(old, new, folder, options.seconds)
     for failure in failed[:20]:
         print(failure, file=sys.stderr)

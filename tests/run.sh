@@ -21,7 +21,7 @@ later 'formatting' cargo fmt --check
 later 'lints' cargo clippy --locked --all-targets --quiet -- -D warnings
 later 'generated files' tests/generated.sh check
 later 'tests' cargo test --locked
-later 'the API through PgBouncer' env THROUGH_PGBOUNCER=1 cargo test --locked --test it -- --skip sqlite api::
+later 'the API through PgBouncer' env THROUGH_PGBOUNCER=1 cargo test --locked --test it -- --skip sqlite --skip three_hundred api::
 later 'the console in a browser' tests/console.sh
 later "the README's tour" tests/readme_tour.sh sqlite
 later "the same on postgres" tests/readme_tour.sh postgres

@@ -14,17 +14,18 @@ use crate::support::service::Service;
 const USERS: usize = 300;
 const CAPACITY: usize = 100;
 
+/// Few where every change is tested: `ROUNDS` asks for more.
 fn rounds() -> usize {
     env::var("ROUNDS")
         .ok()
         .and_then(|rounds| rounds.parse().ok())
-        .unwrap_or(20)
+        .unwrap_or(6)
 }
 
 on_both_engines! {
     async fn three_hundred_rush_for_a_hundred_seats_and_half_change_their_minds(engine: Engine) {
         // All of them are in flight at once; how long each may take is another test's business.
-        let settings = [("CONVOKE_REQUEST_TIMEOUT", "60s"), ("CONVOKE_DATABASE_ACQUIRE_TIMEOUT", "60s"), ("CONVOKE_LOG", "warn,convoke=info")];
+        let settings = [("CONVOKE_REQUEST_TIMEOUT", "5m"), ("CONVOKE_DATABASE_ACQUIRE_TIMEOUT", "60s"), ("CONVOKE_LOG", "warn,convoke=info")];
         let service = Service::start(engine, &settings).await;
         let organizer = Client::register(&service, "organizer").await;
         let users = Client::register_many(&service, "user", USERS).await;

@@ -24,7 +24,7 @@ pub(crate) fn http_client_builder() -> reqwest::ClientBuilder {
         .tls_certs_only([])
         // Shorter than the service keeps an idle connection: else a request is sent into one that is being closed.
         .pool_idle_timeout(Duration::from_secs(30))
-        .timeout(Duration::from_mins(1))
+        .timeout(Duration::from_mins(3))
 }
 
 /// A whole answer.
