@@ -61,7 +61,8 @@ async fn a_load_through_pgbouncer_is_served_by_several_server_connections() {
             .await;
     }
     let mut direct = PgConnection::connect(&database).await.unwrap();
-    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+               AND application_name <> 'convoke listener'";
     let servers: i64 = sqlx::query_scalar(sql)
         .fetch_one(&mut direct)
         .await
