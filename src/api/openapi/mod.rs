@@ -127,7 +127,12 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     operation["parameters"] = facts.parameters();
     for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
         response["headers"] = Value::Object(header_refs(&facts.response_headers(status)));
-        for (media_type, content) in response["content"].as_object_mut().into_iter().flatten() {
+        for (media_type, content) in response
+            .get_mut("content")
+            .and_then(Value::as_object_mut)
+            .into_iter()
+            .flatten()
+        {
             if facts.gives_a_file() && media_type != "application/json" {
                 content["schema"] = json!({ "type": "string", "format": "binary" });
             }
