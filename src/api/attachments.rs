@@ -19,7 +19,7 @@ use super::{
         digest::hex,
         receive::{self, Announced, Rules, Source},
     },
-    listing::{PageBody, Pager},
+    listing::{PageBody, page_of_event},
     problem::Problem,
     problem_types as types,
     reply::{Answered, Reply},
@@ -206,14 +206,7 @@ pub(super) async fn list(
     Id(event_id): Id,
     mut params: Params,
 ) -> Answered {
-    let (pager, page) = Pager::read::<Uuid>(
-        &mut params,
-        caller.actor.user_id,
-        api.store.clock(),
-        api.limits.cursor_ttl,
-    )?;
-    params.check(&["limit", "cursor"])?;
-    api.store.event(caller.actor, event_id).await?;
+    let (pager, page) = page_of_event::<Uuid>(&api, caller, event_id, &mut params).await?;
     let found = api.store.attachments(event_id, &page).await?;
     Ok(pager.reply(&params, found, |one| AttachmentBody::from(&one)))
 }

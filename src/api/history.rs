@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     Api,
     extract::{Caller, Id, Params},
-    listing::{PageBody, Pager},
+    listing::{PageBody, page_of_event},
     reply::Answered,
 };
 use crate::domain::change::{Change, ChangeKind, Position};
@@ -66,14 +66,7 @@ pub(super) async fn list(
     Id(event_id): Id,
     mut params: Params,
 ) -> Answered {
-    let (pager, page) = Pager::read::<(i64, i64)>(
-        &mut params,
-        caller.actor.user_id,
-        api.store.clock(),
-        api.limits.cursor_ttl,
-    )?;
-    params.check(&["limit", "cursor"])?;
-    api.store.event(caller.actor, event_id).await?;
+    let (pager, page) = page_of_event::<(i64, i64)>(&api, caller, event_id, &mut params).await?;
     let page = crate::domain::page::PageRequest {
         limit: page.limit,
         after: page.after.map(|(transaction, sequence)| Position {

@@ -6,7 +6,12 @@ use http::{StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{extract::Params, problem::Problem, reply::Reply};
+use super::{
+    Api,
+    extract::{Caller, Params},
+    problem::Problem,
+    reply::Reply,
+};
 use crate::domain::{
     clock::Clock,
     page::{LIMIT_DEFAULT, LIMIT_MAX, Page, PageRequest, decode_cursor, encode_cursor},
@@ -20,6 +25,24 @@ pub(crate) struct PageBody<T> {
     /// Where the next page begins; null on the last.
     #[schema(required = true)]
     pub next_cursor: Option<String>,
+}
+
+/// Reads which page of something of an event is wanted, by somebody who sees the event.
+pub(super) async fn page_of_event<'a, K: DeserializeOwned>(
+    api: &'a Api,
+    caller: Caller,
+    event_id: Uuid,
+    params: &mut Params,
+) -> Result<(Pager<'a>, PageRequest<K>), Problem> {
+    let read = Pager::read(
+        params,
+        caller.actor.user_id,
+        api.store.clock(),
+        api.limits.cursor_ttl,
+    )?;
+    params.check(&["limit", "cursor"])?;
+    api.store.event(caller.actor, event_id).await?;
+    Ok(read)
 }
 
 /// Turns pages of one list for one reader.

@@ -11,7 +11,7 @@ use super::{
     conditional::{fresh, if_match},
     extract::{Caller, Id, Json, NoParams, Pair, Params, present},
     layers::idempotency::Once,
-    listing::{PageBody, Pager},
+    listing::{PageBody, page_of_event},
     problem::Problem,
     reply::{Answered, Reply},
 };
@@ -219,14 +219,7 @@ pub(super) async fn list(
     Id(event_id): Id,
     mut params: Params,
 ) -> Answered {
-    let (pager, page) = Pager::read::<Uuid>(
-        &mut params,
-        caller.actor.user_id,
-        api.store.clock(),
-        api.limits.cursor_ttl,
-    )?;
-    params.check(&["limit", "cursor"])?;
-    api.store.event(caller.actor, event_id).await?;
+    let (pager, page) = page_of_event::<Uuid>(&api, caller, event_id, &mut params).await?;
     let found = api.store.participants(event_id, &page).await?;
     Ok(pager.reply(&params, found, |participant| {
         ParticipantBody::from(&participant)

@@ -109,15 +109,7 @@ impl Config {
     /// Every fault at once: values of the wrong type or out of range, unknown keys of the file,
     /// settings that contradict each other, and in production a missing or weak secret key.
     pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
-        let mut faults = Vec::new();
-        let file = sources.read_file(&mut faults);
-        let mut reader = Reader::new(
-            &sources.environment,
-            file,
-            sources.terminal,
-            sources.cpus,
-            faults,
-        );
+        let mut reader = sources.reader();
         let mut warnings = check::without_effect(&sources.environment);
         let config = Self::read(&mut reader).map(|mut config| {
             check::contradictions(&config, &mut reader);
@@ -144,15 +136,7 @@ impl Config {
     /// # Errors
     /// When that address is not known: its own faults, and those of the file.
     pub fn ops_listen(sources: &Sources) -> Result<SocketAddr, Faults> {
-        let mut faults = Vec::new();
-        let file = sources.read_file(&mut faults);
-        let mut reader = Reader::new(
-            &sources.environment,
-            file,
-            sources.terminal,
-            sources.cpus,
-            faults,
-        );
+        let mut reader = sources.reader();
         match Server::read(&mut reader) {
             Some(server) if !reader.is_faulty("ops_listen") => Ok(server.ops_listen),
             _ => Err(Faults {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::fault::Fault;
 use super::file::{self, Contents};
+use super::reader::Reader;
 
 /// Everything that settings are read from, so that a test can bring its own.
 #[derive(Debug, Clone)]
@@ -54,7 +55,14 @@ impl Sources {
         }
     }
 
-    pub(super) fn read_file(&self, faults: &mut Vec<Fault>) -> Contents {
+    /// What reads settings from here; faults of the file are its first.
+    pub(super) fn reader(&self) -> Reader<'_> {
+        let mut faults = Vec::new();
+        let file = self.read_file(&mut faults);
+        Reader::new(&self.environment, file, self.terminal, self.cpus, faults)
+    }
+
+    fn read_file(&self, faults: &mut Vec<Fault>) -> Contents {
         match &self.file {
             SettingsFile::Search => match self.environment.get("CONVOKE_CONFIG") {
                 Some(path) if !path.is_empty() => file::read(Path::new(path), true, faults),
