@@ -46,7 +46,7 @@ in a checkout of the version that you install, as root, in one shell of bash:
 HOST=convoke.example.org                       # your name
 ENV_FILE=/etc/convoke/convoke.env              # from deploy/systemd/convoke.env.example
 SCRATCH=$(mktemp -d) ADMIN_PASSWORD=$(openssl rand -base64 18) NEW_PASSWORD=$(openssl rand -hex 24)
-ADMIN_URL=postgres:///postgres                 # a superuser's way to the same server, for one section only
+ADMIN_URL=postgres:///postgres                 # a superuser's way to the same server, for two sections only
 set -a; . "$ENV_FILE"; set +a                  # again whenever a line changes that file
 API=http://127.0.0.1:8080/api/v1 OPS=http://127.0.0.1:9464
 ```
@@ -129,6 +129,7 @@ class Machine:
             "CONVOKE_OPS_LISTEN": f"127.0.0.1:{ops}",
             "CONVOKE_TRUSTED_PROXIES": "127.0.0.1,::1",
             "CONVOKE_HSTS": "true",
+            "CONVOKE_BACKUP_EXPECTED_EVERY": "1d",
             "CONVOKE_LOG_FORMAT": "json",
         }
         file = self.folder / "convoke.env"

@@ -29,6 +29,8 @@ text_enum! {
         ParticipantStatusChanged = "participant.status_changed",
         /// Somebody got or lost a seat or a place in the queue.
         ParticipantAdmissionChanged = "participant.admission_changed",
+        /// Something that only a newer version knows: it has written the entry, and this one reads on.
+        Other = "other",
     }
 }
 

@@ -74,9 +74,9 @@ impl<'r> Decode<'r, Sqlite> for Timestamp {
     }
 }
 
-/// Keeps enums of the domain as their text.
+/// Keeps enums of the domain as their text. One that has a value for what is not known reads that; the others refuse it.
 macro_rules! text_columns {
-    ($($name:ident),+ $(,)?) => {$(
+    ($($name:ident $(or $other:ident)?),+ $(,)?) => {$(
         impl<DB: Database> Type<DB> for $name where String: Type<DB> {
             fn type_info() -> DB::TypeInfo { <String as Type<DB>>::type_info() }
             fn compatible(ty: &DB::TypeInfo) -> bool { <String as Type<DB>>::compatible(ty) }
@@ -91,6 +91,8 @@ macro_rules! text_columns {
         impl<'r, DB: Database> Decode<'r, DB> for $name where String: Decode<'r, DB> {
             fn decode(value: <DB as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
                 let text = String::decode(value)?;
+                $(return Ok(Self::parse(&text).unwrap_or(Self::$other));)?
+                #[allow(unreachable_code, reason = "where there is no value for it")]
                 Self::parse(&text).ok_or_else(|| format!("unknown {}: {text}", stringify!($name)).into())
             }
         }
@@ -99,7 +101,7 @@ macro_rules! text_columns {
 
 text_columns!(
     Admission,
-    ChangeKind,
+    ChangeKind or Other,
     EventStatus,
     ParticipantRole,
     ParticipantStatus,
