@@ -109,19 +109,18 @@ def operations(events: int) -> dict[str, Operation]:
         [_person(), _event(seen)],
     )
     page = Operation("page", [Request("GET", "/api/v1/events/?limit=50")], [SET_PERSON], caller, [_person()])
-    start = time.strftime("%Y-%m-%d", time.gmtime(_midnight(DAY)))
+    # As long as 50 events take.
+    length = 8 * 3600 * 100_000 // events
+    start, end = _moment(DAY, 0), _moment(DAY, length)
     window = Operation(
         "window",
-        [Request("GET", f"/api/v1/events/?limit=50&from={start}T00:00:00Z&to={start}T08:00:00Z")],
+        [Request("GET", f"/api/v1/events/?limit=50&from={start.replace(' ', 'T')}Z&to={end.replace(' ', 'T')}Z")],
         ["\\set day random(0, 600)", SET_PERSON],
         day,
         [
             _person(),
-            Mark(
-                f"{start} 0",
-                "(date '2027-01-01' + :day::int)::text || ' 0'",
-                lambda drawn: time.strftime("%Y-%m-%d 0", time.gmtime(_midnight(drawn["day"]))),
-            ),
+            Mark(start, _sql_moment(0), lambda drawn: _moment(drawn["day"], 0)),
+            Mark(end, _sql_moment(length), lambda drawn: _moment(drawn["day"], length)),
         ],
     )
     search = Operation(
@@ -161,8 +160,13 @@ def operations(events: int) -> dict[str, Operation]:
     return {one.name: one for one in (get, page, window, search, inbox, answer, create)}
 
 
-def _midnight(day: int) -> int:
-    return 1_798_761_600 + day * 86_400
+def _moment(day: int, seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(1_798_761_600 + day * 86_400 + seconds))
+
+
+def _sql_moment(seconds: int) -> str:
+    moment = f"timestamp '2027-01-01' + :day::int * interval '1 day' + interval '{seconds} s'"
+    return f"to_char({moment}, 'YYYY-MM-DD HH24:MI:SS')"
 
 
 def new_event(n: int) -> dict[str, Any]:
