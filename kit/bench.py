@@ -65,6 +65,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--part", choices=PARTS, action="append", default=[])
+    parser.add_argument("--size", type=int, action="append", help="numbers of events for growth")
+    parser.add_argument("--shrink", type=int, default=1, help="divides what is large in growth, for a trial")
     parser.add_argument("--only", action="store_true", help="the parts alone, without the plain figures")
     parser.add_argument("--telemetry", choices=MODES, default="default")
     parser.add_argument("--keep", type=Path, help="keep the filled databases in this folder, and take them from there")

@@ -31,17 +31,28 @@ __all__ = ["CALLERS", "OPERATIONS"]
 class Worlds:
     """A world of so many events on each engine, made once and never changed: what is measured runs on copies."""
 
-    def __init__(self, folder: Path, events: int, stops: contextlib.ExitStack) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        events: int,
+        stops: contextlib.ExitStack,
+        more: str | None = None,
+        variables: dict[str, int] | None = None,
+    ) -> None:
+        """`more` is a further file of SQL beside `fill.sql`, without its ending, with values of its variables."""
+        name = "-".join(map(str, [events, *([more] if more else []), *(variables or {}).values()]))
         self.folder = folder
         self.events = events
-        self.file = folder / f"world-{events}.db"
-        self.server = Postgres(folder / f"postgres-{events}", folder)
-        self._filled = folder / f"filled-{events}"
+        self.file = folder / f"world-{name}.db"
+        self.server = Postgres(folder / f"postgres-{name}", folder)
+        self._more = more
+        self._variables = {"events": events} | (variables or {})
+        self._filled = folder / f"filled-{name}"
         self._stops = stops
         stops.callback(self.server.program.stop)
 
-    def make(self, *more: Path) -> None:
-        """Starts PostgreSQL and fills both, unless that was done; `more` are further files of SQL."""
+    def make(self) -> None:
+        """Starts PostgreSQL and fills both, unless that was done."""
         if not self._filled.exists():
             shutil.rmtree(self.server.folder, ignore_errors=True)
             self.file.unlink(missing_ok=True)
@@ -53,8 +64,10 @@ class Worlds:
         service.start()
         service.program.stop()
         fill(service, self.folder, self.server.url, self.events)
-        for file in more:
-            self.psql(f"\\i {file}", database="postgres")
+        if self._more:
+            values = [part for pair in self._variables.items() for part in ("-v", "=".join(map(str, pair)))]
+            psql = [find("psql", "postgresql-client"), "--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", *values]
+            run(*psql, "-f", str(PLACE / f"{self._more}.sql"), self.server.url)
         print(f"{self.events} events made in {time.monotonic() - began:.0f} s", flush=True)
         began = time.monotonic()
         command = [str(convoke_binary()), "copy", "--from", self.server.url, "--to", f"sqlite://{self.file}"]
