@@ -109,9 +109,7 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, str]:
             known = operations(options.events)
             captured = capture(worlds, [known[name] for name in options.operation])
         for engine in [] if options.only else options.engine:
-            figures(options, worlds, engine, found)
-        if captured:
-            limits(options, worlds, captured, found)
+            figures(options, worlds, engine, captured, found)
         if "modes" in options.part:
             for engine in options.engine:
                 found.modes[engine] = measure_modes(worlds, engine, options.connections, options.seconds / 2)
@@ -123,8 +121,11 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, str]:
     return sections
 
 
-def figures(options: argparse.Namespace, worlds: Worlds, engine: str, found: Found) -> None:
-    """Each operation, one after the other, on one copy of the world."""
+def figures(
+    options: argparse.Namespace, worlds: Worlds, engine: str, captured: dict[str, Captured], found: Found
+) -> None:
+    """Each operation, one after the other, on one copy of the world, and right behind it its limit: what else the machine
+    does is then alike."""
     with mode(options.telemetry) as settings, running(worlds, engine, settings) as now:
         for operation in options.operation:
             batches = batch_size(now.service)
@@ -133,7 +134,9 @@ def figures(options: argparse.Namespace, worlds: Worlds, engine: str, found: Fou
             print(engine, *figure_cells(operation, seen), flush=True)
             if operation in WRITES and engine == "sqlite":
                 found.batches[operation] = batch_size(now.service, batches).mean
-        if "limits" in options.part and engine == options.engine[0]:
+            if operation in captured:
+                limit(options, worlds, engine, captured[operation], operation, found)
+        if captured and engine == options.engine[0]:
             with bare(now) as loaded:
                 for operation in OF_BARE:
                     found.bare[operation] = loaded(operation, options.connections, options.seconds / 2)
@@ -142,6 +145,27 @@ def figures(options: argparse.Namespace, worlds: Worlds, engine: str, found: Fou
             for operation in options.operation:
                 seen = found.many[engine, operation] = measure(now, operation, MANY, options.seconds)
                 print(engine, MANY, *figure_cells(operation, seen), flush=True)
+
+
+def limit(
+    options: argparse.Namespace, worlds: Worlds, engine: str, captured: Captured, operation: str, found: Found
+) -> None:
+    """What the database makes of the same statements alone; the service is idle meanwhile."""
+    if engine == "postgres":
+        for clients in CLIENTS:
+            found.pgbench[operation, clients] = pgbench(worlds, operation, captured.scripts, clients, options.seconds)
+            print("pgbench", operation, clients, found.pgbench[operation, clients], flush=True)
+    elif captured.missing:
+        found.notes.append(f"SQLite alone was not measured on {operation}: {captured.missing}.")
+        print(found.notes[-1], flush=True)
+    else:
+        batches = {"alone": 0}
+        if operation in WRITES:
+            batches = {"alone": 1, "batched": max(1, round(found.batches[operation]))}
+        for name, batch in batches.items():
+            known = operations(worlds.events)[operation]
+            found.sqlite[operation, name] = sqlite(worlds, known, captured.makers, batch, options.seconds)
+            print("SQLite", operation, batch, found.sqlite[operation, name], flush=True)
 
 
 def figure_cells(name: str, seen: Figures) -> list[str]:
@@ -156,28 +180,6 @@ def figure_cells(name: str, seen: Figures) -> list[str]:
         f"{seen.database_us:.0f}",
         f"{seen.memory_mib:.0f}",
     ]
-
-
-def limits(options: argparse.Namespace, worlds: Worlds, captured: dict[str, Captured], found: Found) -> None:
-    """What the databases make of the same statements alone."""
-    for operation in options.operation:
-        if "postgres" in options.engine:
-            for clients in CLIENTS:
-                seen = pgbench(worlds, operation, captured[operation].scripts, clients, options.seconds)
-                found.pgbench[operation, clients] = seen
-                print("pgbench", operation, clients, seen, flush=True)
-        if "sqlite" not in options.engine:
-            continue
-        if missing := captured[operation].missing:
-            found.notes.append(f"SQLite alone was not measured on {operation}: {missing}.")
-            print(found.notes[-1], flush=True)
-            continue
-        batches = {"alone": 1, "batched": max(1, round(found.batches.get(operation, 1)))}
-        for name, batch in batches.items() if operation in WRITES else [("alone", 0)]:
-            known = operations(worlds.events)[operation]
-            seen = sqlite(worlds, known, captured[operation].makers, batch, options.seconds)
-            found.sqlite[operation, name] = seen
-            print("SQLite", operation, batch, seen, flush=True)
 
 
 def report(options: argparse.Namespace, found: Found) -> dict[str, str]:

@@ -166,7 +166,8 @@ def _moment(day: int, seconds: int) -> str:
 
 def _sql_moment(seconds: int) -> str:
     moment = f"timestamp '2027-01-01' + :day::int * interval '1 day' + interval '{seconds} s'"
-    return f"to_char({moment}, 'YYYY-MM-DD HH24:MI:SS')"
+    # Not by to_char: pgbench takes what follows a colon for a variable, in quotes too.
+    return f"({moment})::text"
 
 
 def new_event(n: int) -> dict[str, Any]:
@@ -202,10 +203,11 @@ def fresh_mark(text: str, n: int) -> Mark:
     return Mark(
         text,
         f"{milliseconds} || '7000' || lpad(to_hex(:fresh{n}::bigint), 16, '8')",
-        lambda drawn: _hex_id(drawn["now"], drawn[f"fresh{n}"]),
+        lambda drawn: fresh_id(drawn["now"], drawn[f"fresh{n}"]),
     )
 
 
-def _hex_id(milliseconds: int, number: int) -> str:
+def fresh_id(milliseconds: int, number: int) -> str:
+    """A new id."""
     digits = f"{milliseconds:012x}7000{number:x}".ljust(32, "8")[:32]
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

@@ -14,6 +14,8 @@ INSTANT = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?)\+00")
 NUMBER = re.compile(r"-?\d+")
 PLACE = re.compile(r"\$(\d+)")
 QUERY = re.compile(r"'(\w+)':\*")
+# pgbench takes what follows a colon for a variable, in literals too.
+COLON = re.compile(r"'(?:[^':]|'')*:[A-Za-z_](?:[^']|'')*'")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Value = None | int | str | bytes
@@ -98,8 +100,25 @@ def pgbench_script(operation: Operation, statements: list[Statement], prefix: st
         def put(match: re.Match[str], one: Statement = one) -> str:
             return parameter(one.parameters[int(match[1]) - 1])
 
-        lines.append(PLACE.sub(put, one.text).rstrip().rstrip(";") + ";")
+        text = COLON.sub(lambda match: variable(match[0][1:-1].replace("''", "'")) + "::text", one.text)
+        lines += commands(PLACE.sub(put, varied(text, marks)))
     return Script("\n".join(lines) + "\n", variables)
+
+
+def varied(text: str, marks: list[Mark]) -> str:
+    """A statement in which literals that are what varies are expressions."""
+    for mark in marks:
+        text = text.replace(f"'{mark.text}'", f"({mark.sql})")
+    return text
+
+
+def commands(text: str) -> list[str]:
+    """A statement as pgbench takes it; several that the service sent in one round trip go in one there too."""
+    text = text.strip()
+    # Only the service's BEGIN is sent together with others, and that without parameters.
+    parts = re.split(r";\s*", text.rstrip(";")) if text.startswith("BEGIN") else [text.rstrip(";")]
+    parts = [f"{part};" for part in parts]
+    return parts if len(parts) == 1 else ["\\startpipeline", *parts, "\\endpipeline"]
 
 
 def _sql(marks: list[Mark]) -> str:
@@ -139,9 +158,11 @@ def sqlite_statements(
         count[span.summary] = place[1] + 1
         wanted = max([0, *map(int, PLACE.findall(span.text))])
         one = counterparts.get(place)
-        if one is None or len(one.parameters) < wanted:
+        if one is None or len(one.parameters) != wanted:
             raise UnknownParametersError(f"{span.summary} is not run alike on both engines")
-        aligned.append((span.text, one.parameters[:wanted]))
+        aligned.append((span.text, one.parameters))
+    if not aligned:
+        raise UnknownParametersError("the spans name no statement")
     marks = marks_of(operation, known)
     fresh = sorted(set(re.findall(r"fresh\d+", _sql(marks))))
     cut = [

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.bench_operations import CALLERS, OPERATIONS
+from kit.bench_operations import CALLERS
 from kit.copy_bench import FailedError, run
 from kit.paths import LOAD_TESTS
 from kit.process import Program, StartError, http, wait_until
@@ -24,8 +24,6 @@ TICKS = os.sysconf("SC_CLK_TCK")
 ENGINES = ["sqlite", "postgres"]
 SEEDS = itertools.count(20_261_122)
 SETTINGS = RAISED_LIMITS | {"CONVOKE_ACCESS_TOKEN_TTL": "24h"}
-
-__all__ = ["CALLERS", "OPERATIONS"]
 
 
 class Worlds:

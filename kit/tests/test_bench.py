@@ -6,7 +6,8 @@ from random import Random
 from kit.bench_capture import Span, Statement, logged, named, of_request, parameters, spans
 from kit.bench_limits import pgbench_said
 from kit.bench_operations import OPERATIONS, PERSON, fresh_ids, key, operations
-from kit.bench_replay import UnknownParametersError, cast, pgbench_script, sqlite_statements, sqlite_value
+from kit.bench_plain import plain_writes
+from kit.bench_replay import PLACE, UnknownParametersError, cast, pgbench_script, sqlite_statements, sqlite_value
 from kit.bench_report import Target, number, replaced, targets_table
 from kit.bench_sqlite import decoded, numbered
 from kit.process import StartError
@@ -112,13 +113,40 @@ class Replay(unittest.TestCase):
 
     def test_sqlites_statements_take_the_parameters_of_their_counterparts(self) -> None:
         there = [Span(1, "participants.save", "UPDATE p SET s = $2 WHERE u = $1 AND c = $3")]
-        here = [Span(1, "participants.save", "UPDATE p SET s = $2 WHERE u = $1"), Span(2, "COMMIT", "answer")]
+        here = [Span(1, "participants.save", "UPDATE q SET s = $2 WHERE u = $1 AND c = $3"), Span(2, "COMMIT", "it")]
         known = [Statement(there[0].text, (key(1, PERSON), "accepted", NEW))]
         make = sqlite_statements(self.operation, here, known, there)
         random = Random(1)  # noqa: S311
         requests = [make(random) for _ in range(50)]
-        self.assertTrue(all(text == here[0].text and second == "accepted" for ((text, (_, second)),) in requests))
-        self.assertGreater(len({first for ((_, (first, _)),) in requests}), 10)
+        self.assertTrue(all(text == here[0].text and second == "accepted" for ((text, (_, second, _)),) in requests))
+        self.assertGreater(len({first for ((_, (first, *_)),) in requests}), 10)
+
+    def test_what_was_sent_at_once_is_sent_at_once_again_and_varies_too(self) -> None:
+        text = f"BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('{key(1, PERSON)}', 0))"
+        lines = pgbench_script(self.operation, [Statement(text), Statement("COMMIT")], "c").text.splitlines()
+        place = lines.index("\\startpipeline")
+        self.assertEqual(lines[place + 1], "BEGIN;")
+        self.assertIn(":person::bigint", lines[place + 2])
+        self.assertEqual(lines[place + 3 :], ["\\endpipeline", "COMMIT;"])
+
+    def test_a_literal_that_pgbench_would_take_for_a_variable_becomes_one(self) -> None:
+        script = pgbench_script(self.operation, [Statement("SELECT to_char(t, 'HH24:MI') || 'it''s' FROM x")], "c")
+        self.assertIn("SELECT to_char(t, :c0::text) || 'it''s' FROM x;", script.text)
+        self.assertEqual(script.variables, {"c0": "HH24:MI"})
+
+    def test_a_statement_that_takes_more_than_its_counterpart_is_said(self) -> None:
+        there = [Span(1, "find", "SELECT $1")]
+        with self.assertRaises(UnknownParametersError):
+            sqlite_statements(
+                self.operation, [Span(1, "find", "SELECT $1, $2")], [Statement("SELECT $1", ("a",))], there
+            )
+
+    def test_writes_on_sqlite_fill_every_place(self) -> None:
+        random = Random(1)  # noqa: S311
+        for name in ("answer", "create"):
+            for make in plain_writes(operations(10_000)[name]) * 6:
+                for text, values in make(random):
+                    self.assertEqual(max(map(int, PLACE.findall(text))), len(values), text)
 
     def test_a_statement_without_counterpart_is_said(self) -> None:
         with self.assertRaises(UnknownParametersError):
