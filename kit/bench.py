@@ -124,8 +124,8 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, str]:
 def figures(
     options: argparse.Namespace, worlds: Worlds, engine: str, captured: dict[str, Captured], found: Found
 ) -> None:
-    """Each operation, one after the other, on one copy of the world, and right behind it its limit: what else the machine
-    does is then alike."""
+    """Each operation, one after the other, on one copy of the world, and right behind it its limit: what else the
+    machine does is then alike."""
     with mode(options.telemetry) as settings, running(worlds, engine, settings) as now:
         for operation in options.operation:
             batches = batch_size(now.service)
