@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from kit.bench_operations import CALLERS
@@ -148,7 +148,6 @@ class Running:
     engine: str
     service: Service
     callers: Path
-    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def database(self) -> Program | None:
