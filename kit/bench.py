@@ -179,12 +179,24 @@ def figure_cells(name: str, seen: Figures) -> list[str]:
         f"{seen.service_us:.0f}",
         f"{seen.database_us:.0f}",
         f"{seen.memory_mib:.0f}",
+        f"{load.bytes / max(1, load.requests):.0f}",
+        str(load.errors),
     ]
 
 
 def report(options: argparse.Namespace, found: Found) -> dict[str, str]:
     """The sections of the paper."""
-    head = ["operation", "req/s", "p50 ms", "p99 ms", "service µs", "PostgreSQL µs", "peak MiB"]
+    head = [
+        "operation",
+        "req/s",
+        "p50 ms",
+        "p99 ms",
+        "service µs",
+        "PostgreSQL µs",
+        "peak MiB",
+        "bytes an answer",
+        "errors",
+    ]
     rows = [figure_cells(f"{engine} {name}", seen) for (engine, name), seen in found.figures.items()]
     sections = {"figures": table(head, rows)}
     targets: list[Target] = []
@@ -195,14 +207,18 @@ def report(options: argparse.Namespace, found: Found) -> dict[str, str]:
         rows = [figure_cells(f"{engine} {name}", seen) for (engine, name), seen in found.many.items()]
         sections["many"] = table(head, rows)
         targets += [
-            Target(f"{engine} {name}: p99 ÷ p50 with {MANY} connections", 10, seen.load.p99_us / seen.load.p50_us)
+            Target(f"{engine} {name}: p99 ÷ p50 with {MANY} connections", 10, ratio(seen.load.p99_us, seen.load.p50_us))
             for (engine, name), seen in found.many.items()
         ]
     for engine, taken in found.modes.items():
         sections[f"modes {engine}"] = modes_table(taken)
         targets += modes_targets(taken, engine)
+    errors = sum(seen.load.errors for part in (found.figures, found.many) for seen in part.values())
+    targets.append(Target("requests that failed", 0, errors, unit=""))
     for engine in options.engine:
-        most = max(seen.memory_mib for (there, _), seen in (found.figures | found.many).items() if there == engine)
+        most = max(
+            seen.memory_mib for (there, _), seen in [*found.figures.items(), *found.many.items()] if there == engine
+        )
         targets.append(Target(f"{engine}: most memory with {options.events} events", MEMORY_MIB, most, unit="MiB"))
     sections["targets"] = targets_table(targets)
     return sections

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from kit.bench_report import Target, number, ratio, table
-from kit.bench_world import Running, Worlds, cpu_seconds, load, running
+from kit.bench_world import Running, Worlds, checked, cpu_seconds, load, running
 from kit.stack import convoke_binary
 from kit.trace_sink import trace_sink
 
@@ -64,7 +64,7 @@ def _cpu(now: Running, operation: str, connections: int, seconds: float) -> floa
     events, callers = now.worlds.events, now.callers
     load(now.service, operation, events, callers, connections, min(2.0, seconds))
     before = cpu_seconds(now.service.program)
-    seen = load(now.service, operation, events, callers, connections, seconds)
+    seen = checked(operation, load(now.service, operation, events, callers, connections, seconds))
     return (cpu_seconds(now.service.program) - before) / seen.requests * 1e6
 
 

@@ -37,7 +37,7 @@ class Target:
         """A line of the table of promises."""
         verdict = {True: "reached", False: "**not reached**", None: "not measured"}[self.reached]
         figure = "–" if self.figure is None else f"{number(self.figure)} {self.unit}"
-        return [self.what, f"{'≥' if self.at_least else '≤'} {self.bound:g} {self.unit}", figure, verdict]
+        return [self.what, f"{'≥' if self.at_least else '≤'} {self.bound:g} {self.unit}".rstrip(), figure, verdict]
 
 
 def targets_table(targets: list[Target]) -> str:

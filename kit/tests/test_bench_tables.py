@@ -65,7 +65,14 @@ class Growth(unittest.TestCase):
         options = argparse.Namespace(engine=["postgres"], operation=["get", "search"])
         found = targets(options, grown, [10, 1000])
         self.assertEqual(
-            [(one.figure, one.reached) for one in found], [(1.5, False), (1.5, True), (11, False), (None, None)]
+            [(one.figure, one.reached) for one in found],
+            [
+                (1.5, False),
+                (1.5, True),
+                (11, False),
+                (None, None),
+                (0, True),
+            ],
         )
         self.assertIsNone(cost(None))
 
