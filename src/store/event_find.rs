@@ -43,7 +43,7 @@ const SQL: Sql = Sql::each(
     // One text for each look-up: the event's id, the caller's, and 1 for an admin.
     concat!(
         "SELECT json_group_array(json_array(w.key, json_array(",
-        view_cells!(),
+        view_cells!("e"),
         "))) FROM json_each($1) w CROSS JOIN events e ON e.id = unhex(substr(w.value, 1, 32)) \
          WHERE e.deleted_at IS NULL AND (e.visibility = 'public' OR e.organizer_id = unhex(substr(w.value, 33, 32)) \
          OR substr(w.value, 65) = '1' \

@@ -190,7 +190,10 @@ impl Builder {
         let column = query.sort.column();
         let direction = if query.descending { " DESC" } else { "" };
         let limit = self.bind(Bind::Count(page.limit + 1));
-        let order = format!("ORDER BY e.{column}{direction}, e.id{direction} LIMIT {limit}");
+        let order_of = |table| {
+            format!("ORDER BY {table}.{column}{direction}, {table}.id{direction} LIMIT {limit}")
+        };
+        let order = order_of("e");
         let mut branches = self.branches(actor, query);
         if let (Some(from), Sort::Start) = (query.from, query.sort) {
             self.from(from, &mut branches, actor, query, page.after);
@@ -200,9 +203,10 @@ impl Builder {
         }
         // What decides of the order is in the index: the events themselves are fetched for the page alone. By SQLite's own number of
         // a row, which the index holds, that is one look-up less.
-        let (key, number, ordered) = match self.engine {
-            Engine::Postgres => ("id", "", order.as_str()),
-            Engine::Sqlite => ("row_id", ", e.row_id", ""),
+        let (key, number, ordered) = if self.engine == Engine::Postgres {
+            ("id", "", order.as_str())
+        } else {
+            ("row_id", ", e.row_id", "")
         };
         let branches: Vec<String> = branches
             .iter()
@@ -214,7 +218,8 @@ impl Builder {
             .collect();
         let branches = branches.join(" UNION ");
         self.shown(&format!(
-            "(SELECT * FROM ({branches}) e {order}) v CROSS JOIN events e WHERE e.{key} = v.{key} {ordered}"
+            "(SELECT * FROM ({branches}) u {}) v CROSS JOIN events e WHERE e.{key} = v.{key} {ordered}",
+            order_of("u")
         ))
     }
 
@@ -292,8 +297,8 @@ impl Builder {
         match self.engine {
             Engine::Postgres => format!("SELECT {} FROM {events}", view_columns!()),
             Engine::Sqlite => format!(
-                "SELECT json_group_array(json_array({})) FROM (SELECT {} FROM {events}) e",
-                view_cells!(),
+                "SELECT json_group_array(json_array({})) FROM (SELECT {} FROM {events}) v",
+                view_cells!("v"),
                 view_columns!()
             ),
         }

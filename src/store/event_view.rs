@@ -29,12 +29,12 @@ pub(super) use view_columns;
 /// How many they are.
 pub(super) const VIEW_COLUMNS: usize = 22;
 
-/// The same as members of a JSON array (SQLite); see [`Cells`].
+/// The same as members of a JSON array (SQLite), of a table of this name; see [`Cells`].
 macro_rules! view_cells {
-    () => {
-        "hex(e.id), e.uid, hex(e.organizer_id), e.title, e.description, e.location, e.start_local, e.start_zone, e.end_local, \
-         e.end_zone, e.start_utc, e.end_utc, e.capacity, e.seats_taken, e.waitlist_enabled, e.visibility, e.status, \
-         json(e.tags), json(e.metadata), e.version, e.created_at, e.updated_at"
+    ($e:literal) => {
+        concat!(
+            "hex(", $e, ".id)", ", ", "", $e, ".uid", ", ", "hex(", $e, ".organizer_id)", ", ", "", $e, ".title", ", ", "", $e, ".description", ", ", "", $e, ".location", ", ", "", $e, ".start_local", ", ", "", $e, ".start_zone", ", ", "", $e, ".end_local", ", ", "", $e, ".end_zone", ", ", "", $e, ".start_utc", ", ", "", $e, ".end_utc", ", ", "", $e, ".capacity", ", ", "", $e, ".seats_taken", ", ", "", $e, ".waitlist_enabled", ", ", "", $e, ".visibility", ", ", "", $e, ".status", ", ", "json(", $e, ".tags)", ", ", "json(", $e, ".metadata)", ", ", "", $e, ".version", ", ", "", $e, ".created_at", ", ", "", $e, ".updated_at"
+        )
     };
 }
 pub(super) use view_cells;
