@@ -148,6 +148,7 @@ pub static LINES: &[Line] = &[
     Line { message: "a backup was made", level: "INFO", target: "convoke::background::backups", fields: &["location", "size_bytes", "rows", "files", "seconds"], needs: "a schedule of backups" },
     Line { message: "a backup was restored for a trial", level: "INFO", target: "convoke::background::backups", fields: &["location", "seconds"], needs: "a schedule of backups with trials" },
     Line { message: "an old backup was deleted", level: "INFO", target: "convoke::background::backups", fields: &["location"], needs: "a schedule of backups that are not kept for ever" },
+    Line { message: "a backup is dated in the future, not counted and never deleted", level: "WARN", target: "convoke::background::backups", fields: &["location"], needs: "a backup that was made while a clock was wrong" },
     Line { message: "a backup failed", level: "ERROR", target: "convoke::background::backups", fields: &["location", "error"], needs: "a full disk, or a place that does not answer" },
     Line { message: "a backup could not be restored for a trial", level: "ERROR", target: "convoke::background::backups", fields: &["location", "error"], needs: "a damaged backup, or no room for a trial" },
     Line { message: "a backup could not be noted", level: "WARN", target: "convoke::background::backups", fields: &["error"], needs: "a database that stops answering after a backup" },
