@@ -101,6 +101,7 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, str]:
 
         return growth(options, folder)
     found = Found()
+    told = bench_report.circumstances(options.seconds)
     with stopped_at_end() as stops:
         worlds = Worlds(folder, options.events, stops)
         worlds.make()
@@ -118,6 +119,9 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, str]:
             from kit.bench_peers import peers
 
             sections |= peers(options, worlds, stops)
+    for name in ("targets", "peers"):
+        if name in sections:
+            sections[name] += f"\n\n{told}"
     return sections
 
 

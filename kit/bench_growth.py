@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.bench_operations import key
-from kit.bench_report import Target, number, ratio, show, table, targets_table
+from kit.bench_report import Target, circumstances, number, ratio, show, table, targets_table
 from kit.bench_world import Figures, Running, Worlds, cpu_seconds, measure, memory_mib, running
 from kit.process import StartError, stopped_at_end, wait_until
 
@@ -54,6 +54,7 @@ def cost(seen: Figures | None) -> float | None:
 def growth(options: argparse.Namespace, folder: Path) -> dict[str, str]:
     """Measures all of it; returns the sections of the paper."""
     grown = Grown()
+    told = circumstances(options.seconds)
     sizes = options.size or SIZES
     middle = sizes[len(sizes) // 2]
     for events in sizes:
@@ -65,6 +66,8 @@ def growth(options: argparse.Namespace, folder: Path) -> dict[str, str]:
                 if events == middle:
                     by_connections(options, worlds, engine, grown)
                     idle(worlds, engine, grown)
+            if options.keep is None:
+                worlds.remove()
     with stopped_at_end() as stops:
         worlds = Worlds(
             folder, middle, stops, "large", {name: wanted // options.shrink for name, wanted in LARGE.items()}
@@ -72,7 +75,9 @@ def growth(options: argparse.Namespace, folder: Path) -> dict[str, str]:
         worlds.make()
         for engine in options.engine:
             large(options, worlds, engine, grown)
-    return sections(options, grown, sizes)
+    found = sections(options, grown, sizes)
+    found["growth targets"] += f"\n\n{told}"
+    return found
 
 
 def by_size(options: argparse.Namespace, worlds: Worlds, engine: str, grown: Grown) -> None:

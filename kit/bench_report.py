@@ -1,6 +1,7 @@
 """What the benchmark found, as tables of Markdown, and held against what was promised."""
 
 import itertools
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,12 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     """A table of Markdown, numbers to the right."""
     lines = [head, ["---", *itertools.repeat("--:", len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def circumstances(seconds: float) -> str:
+    """A line on a run, to be asked for before it begins: what else the machine did belongs to the figures."""
+    busy = os.getloadavg()[0]
+    return f"{seconds:g} s for each figure, {os.cpu_count()} processors, load average before the run {busy:.1f}."
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,15 @@ class Worlds:
                 shutil.copyfile(source, copy.with_name(copy.name + end))
         return f"sqlite://{copy}"
 
+    def remove(self) -> None:
+        """Removes it and its copies: a million events take gigabytes."""
+        self.server.program.stop()
+        self._filled.unlink(missing_ok=True)
+        shutil.rmtree(self.server.folder, ignore_errors=True)
+        for file in (self.file, *(self.folder / f"{name}.db" for name in ("run", "limits"))):
+            for end in ("", "-wal", "-shm", ".migrating"):
+                file.with_name(file.name + end).unlink(missing_ok=True)
+
     def service(self, engine: str, settings: dict[str, str] | None = None) -> Service:
         """A service, not yet started, on a fresh copy."""
         return self._service(engine, self.copy(engine), settings or {})
