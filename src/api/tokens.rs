@@ -107,14 +107,12 @@ impl Tokens {
     /// Whose access token this is, if it is good, and which key says so.
     pub(crate) fn verify(&self, token: &str) -> Option<(Used, Uuid)> {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let known = self.inner.known.get(&hash);
-        let (used, user_id, expires) = match known {
-            Some(known) => known,
-            None => {
-                let read = self.read(token)?;
-                self.inner.known.insert(hash, read);
-                read
-            }
+        let (used, user_id, expires) = if let Some(known) = self.inner.known.get(&hash) {
+            known
+        } else {
+            let read = self.read(token)?;
+            self.inner.known.insert(hash, read);
+            read
         };
         (expires > self.inner.clock.now().as_second()).then_some((used, user_id))
     }

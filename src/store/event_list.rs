@@ -236,7 +236,8 @@ impl Builder {
     ) {
         let at = self.bind(Bind::Time(from));
         for (_, condition) in branches.iter_mut() {
-            condition.push_str(&format!(" AND e.start_utc >= {at}"));
+            *condition += " AND e.start_utc >= ";
+            *condition += &at;
         }
         let over = after.is_some_and(|(micros, _)| micros >= from.as_microsecond());
         if over && !query.descending {

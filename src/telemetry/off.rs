@@ -5,6 +5,10 @@
 
 use std::sync::LazyLock;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is no setting, and must be known before there are any"
+)]
 static OFF: LazyLock<bool> = LazyLock::new(|| {
     std::env::var_os("CONVOKE_BENCH_TELEMETRY").is_some_and(|value| value == "off")
 });
