@@ -17,7 +17,7 @@ use super::{
     writer::Turn,
 };
 use crate::telemetry::{
-    instruments,
+    instruments, off,
     recording::{self, StepKind},
     scope, traces,
 };
@@ -218,6 +218,9 @@ impl Timing {
 
     pub(super) fn observe(&self, error_type: Option<&'static str>, rows: Option<u64>) {
         let elapsed = self.step.close();
+        if off::is_off() {
+            return;
+        }
         let system = self.engine.as_str();
         instruments::database::operation(system, self.name, error_type, elapsed, &self.span);
         scope::record_database(elapsed);

@@ -9,6 +9,7 @@ pub mod log_writer;
 pub mod logs;
 mod memory_limit;
 pub mod objectives;
+pub mod off;
 pub mod reading;
 pub mod recording;
 pub mod ring;
@@ -87,13 +88,16 @@ pub fn start(options: Options) -> Result<Guard, StartError> {
     };
     let traces = Traces::start(&options.traces, &identity)?;
     let (subscriber, log_control) = subscriber::build(
-        &options.log_filter,
+        &off::filter(&options.log_filter),
         options.log_format,
         log_writer.clone(),
         traces.tracer(),
     )?;
     tracing::subscriber::set_global_default(subscriber)?;
     traces.install();
+    if off::is_off() {
+        tracing::warn!("nothing is recorded of requests and statements, for a benchmark");
+    }
     Ok(Guard {
         exposition,
         log_control,

@@ -21,7 +21,7 @@ use crate::{
     telemetry::{
         RequestScope,
         instruments::{process, requests},
-        objectives,
+        objectives, off,
         ring::{Record, Why, Work, ring},
         traces::{self, ServerSpan},
         wall_clock,
@@ -49,6 +49,9 @@ pub(crate) async fn observe<F: Future<Output = Response>>(
     request: Request,
     next: impl FnOnce(Request) -> F,
 ) -> Response {
+    if off::is_off() {
+        return unobserved(next(request)).await;
+    }
     let started = Instant::now();
     let method = requests::method_label(request.method().as_str());
     let matched = request.extensions().get::<MatchedPath>();
@@ -97,6 +100,16 @@ pub(crate) async fn observe<F: Future<Output = Response>>(
     let trace = traces::traceresponse_header(&scope.trace_id, &scope.span_id, scope.sampled);
     if let Ok(value) = HeaderValue::from_str(&trace) {
         headers.insert(TRACERESPONSE.clone(), value);
+    }
+    response
+}
+
+/// A request of which nothing is recorded: only its id is made, for its answer.
+async fn unobserved(work: impl Future<Output = Response>) -> Response {
+    let answered = AssertUnwindSafe(work).catch_unwind().await;
+    let mut response = answered.unwrap_or_else(|panic| panicked(&*panic));
+    if let Ok(value) = HeaderValue::from_str(&new_id().to_string()) {
+        response.headers_mut().insert(REQUEST_ID.clone(), value);
     }
     response
 }

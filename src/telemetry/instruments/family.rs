@@ -7,7 +7,10 @@ use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder a
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 
 use super::{INSTRUMENTS, Instrument, Kind, find};
-use crate::telemetry::exemplars::{self, Source};
+use crate::telemetry::{
+    exemplars::{self, Source},
+    off,
+};
 
 /// No label comes from a client; should one slip through, it ends here and not in the memory of Prometheus.
 const MAX_SERIES: usize = 4096;
@@ -68,6 +71,9 @@ pub(super) trait Handle: Clone {
 
 impl Handle for Counter {
     fn register(key: &Key) -> Self {
+        if off::is_off() {
+            return Self::noop();
+        }
         recorder().register_counter(key, &METADATA)
     }
 }
@@ -80,6 +86,9 @@ impl Handle for Gauge {
 
 impl Handle for Histogram {
     fn register(key: &Key) -> Self {
+        if off::is_off() {
+            return Self::noop();
+        }
         recorder().register_histogram(key, &METADATA)
     }
 }
