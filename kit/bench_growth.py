@@ -229,7 +229,7 @@ def targets(options: argparse.Namespace, grown: Grown, sizes: list[int]) -> list
     for engine in options.engine:
         for operation in options.operation:
             seen = grown.connections.get((engine, operation, 256))
-            figure = ratio(seen.load.p99_us, seen.load.p50_us) if seen else None
+            figure = seen.load.tail(256) if seen else None
             found.append(Target(f"{engine} {operation}: p99 ÷ p50 with 256 connections", 10, figure))
     measured = [*grown.sizes.values(), *grown.connections.values(), *grown.large.values(), *grown.create.values()]
     found.append(Target("requests that failed", 0, sum(seen.load.errors for seen in measured), unit=""))

@@ -61,7 +61,9 @@ class Growth(unittest.TestCase):
         for operation in ("get", "search"):
             grown.sizes["postgres", operation, 10] = seen(1, 60, 40)
             grown.sizes["postgres", operation, 1000] = seen(1, 60, 90)
-        grown.connections["postgres", "get", 256] = seen(1, 1, p99=11_000)
+        grown.connections["postgres", "get", 256] = seen(2000, 1, p99=11_000)
+        # Too few to know.
+        grown.connections["postgres", "search", 256] = seen(2, 1)
         options = argparse.Namespace(engine=["postgres"], operation=["get", "search"])
         found = targets(options, grown, [10, 1000])
         self.assertEqual(
