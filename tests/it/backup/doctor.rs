@@ -38,7 +38,8 @@ on_both_engines! {
             let lines = about(&told, name);
             assert!(lines.len() == asked && lines.iter().all(|line| line.starts_with("ok ")), "{told}");
         }
-        assert_eq!(about(&told, "backup_leftovers"), Vec::<String>::new());
+        // Trials of other tests may be under way on the same server.
+        assert!(!told.contains("convoke_replaced_"), "{told}");
         assert!(!backups.exists() && !site.folder.path().join("files").exists());
 
         // A file stands where the folders should be.
