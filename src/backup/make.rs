@@ -139,13 +139,7 @@ async fn snapshot(context: &Context, scratch: &Scratch) -> Result<(Source, Aside
     let variables = tools::environment(&context.store.direct_url)?;
     let dump = blocking(move || {
         let folder = folder.as_deref();
-        let ours = tools::major("pg_dump", folder)?;
-        if ours < server {
-            return Err(Error::Refused(format!(
-                "pg_dump is of version {ours} and the server of version {server}: install the client programs of PostgreSQL \
-                 {server}, or name their folder in backup.postgres_bin"
-            )));
-        }
+        tools::fits("pg_dump", folder, server)?;
         let mut dump = tools::program("pg_dump", folder);
         // Uncompressed, for the whole is compressed better than it could; without owners, who may be others elsewhere.
         dump.args([

@@ -69,7 +69,7 @@ pub(super) fn program(name: &str, folder: Option<&Path>) -> Command {
 }
 
 /// The major version of a program.
-pub(super) fn major(name: &str, folder: Option<&Path>) -> Result<u32, Error> {
+fn major(name: &str, folder: Option<&Path>) -> Result<u32, Error> {
     let output = program(name, folder)
         .arg("--version")
         .output()
@@ -81,6 +81,18 @@ pub(super) fn major(name: &str, folder: Option<&Path>) -> Result<u32, Error> {
         digits.parse().ok()
     });
     number.ok_or_else(|| Error::Tool(format!("{name} does not say its version: {}", said.trim())))
+}
+
+/// Whether a program is at least as new as the server.
+pub(super) fn fits(name: &str, folder: Option<&Path>, server: u32) -> Result<(), Error> {
+    let ours = major(name, folder)?;
+    if ours < server {
+        return Err(Error::Refused(format!(
+            "{name} is of version {ours} and the server of version {server}: install the client programs of PostgreSQL \
+             {server}, or name their folder in backup.postgres_bin"
+        )));
+    }
+    Ok(())
 }
 
 pub(super) fn missing(name: &str, failure: &std::io::Error) -> Error {

@@ -2,6 +2,7 @@
 
 mod database;
 mod safety;
+mod stores;
 mod surroundings;
 
 use std::io::Write as _;
@@ -94,6 +95,9 @@ pub(super) async fn run(sources: &Sources) -> Result<ExitCode, Failure> {
             report.tell(&surroundings::redis(url, config.redis.timeout).await)?;
         }
         report.tell(&surroundings::data_folder(&config.server.data_dir))?;
+        for finding in stores::check(&config).await {
+            report.tell(&finding)?;
+        }
         for (name, variable, address) in [
             ("listen", "CONVOKE_LISTEN", config.server.listen),
             ("ops_listen", "CONVOKE_OPS_LISTEN", config.server.ops_listen),

@@ -204,6 +204,13 @@ async fn start(
     let public = bind("public", config.server.listen).await?;
     let storage = Storage::open(config)
         .map_err(|failure| format!("the store of files cannot be set up: {failure}"))?;
+    let looking = storage.clone();
+    // Beside the start, which does not wait for it: everything but files works without.
+    lifecycle.spawn_unwatched("storage check", async move {
+        if let Err(failure) = looking.reach().await {
+            tracing::warn!(location = looking.shown(), error = %failure, "the store of files cannot be reached");
+        }
+    });
     let backup = backup::context(config, None, Progress::silent());
     let options = background::Options::from_config(config, backup);
     // Before it is ready, so that no scrape of a ready service lacks them.

@@ -280,6 +280,11 @@ pub(super) fn doubts(config: &Config) -> Vec<String> {
         production && config.auth.hash_memory_kib < 7168,
         "password_hash.memory is below 7168 KiB: stolen hashes are cheap to break",
     );
+    let files = &config.attachments;
+    warn(
+        files.max_size > files.event_quota || files.max_size > files.user_quota,
+        "attachments.max_size is larger than attachments.event_quota or user_quota: a file of that size is never taken (409)",
+    );
     warn(
         production && config.sqlite.synchronous == Synchronous::Normal,
         "sqlite.synchronous is normal: a power cut can take writes that were acknowledged",

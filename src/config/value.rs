@@ -170,7 +170,18 @@ impl<T: Value> Value for Vec<T> {
     fn parse(text: &str) -> Result<Self, String> {
         let mut items = Self::new();
         let mut wrong = Vec::new();
-        for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        let text = text.trim();
+        // One comma may end it. What is empty otherwise was meant to hold something.
+        let listed = text.strip_suffix(',').unwrap_or(text);
+        for part in listed
+            .split(',')
+            .map(str::trim)
+            .filter(|_| !text.is_empty())
+        {
+            if part.is_empty() {
+                wrong.push("has an element that is empty".to_owned());
+                continue;
+            }
             match T::parse(part) {
                 Ok(item) => items.push(item),
                 Err(problem) => wrong.push(format!("holds {}, which {problem}", quoted(part))),

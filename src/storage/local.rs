@@ -1,7 +1,9 @@
-//! What only a folder needs: sweeping up after uploads that a crash cut off.
+//! What only a folder needs: asking whether it is there, and sweeping up after uploads that a crash cut off.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::fs::{Access, access};
 
 use super::Storage;
 use super::error::{Error, Reason};
@@ -19,6 +21,34 @@ pub(super) async fn sweep(
     swept
         .map_err(|failure| wrong(failure.to_string()))?
         .map_err(|failure| wrong(failure.to_string()))
+}
+
+/// Asks whether a folder, or the nearest one above it that is there, can be read and written.
+pub(super) async fn reach(storage: &Storage, folder: PathBuf) -> Result<(), Error> {
+    let kind = storage.kind();
+    let wrong = |reason, failure: String| Error::new(kind, "reach", reason, failure);
+    let looked = tokio::task::spawn_blocking(move || {
+        let existing = folder.ancestors().find(|one| one.exists());
+        let existing = existing.unwrap_or(Path::new("/"));
+        let shown = existing.display();
+        if !existing.is_dir() {
+            return Err((Reason::Other, format!("{shown} is no folder")));
+        }
+        access(
+            existing,
+            Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK,
+        )
+        .map_err(|failure| {
+            (
+                Reason::Denied,
+                format!("{shown} cannot be written to: {failure}"),
+            )
+        })
+    });
+    match looked.await {
+        Ok(looked) => looked.map_err(|(reason, failure)| wrong(reason, failure)),
+        Err(failure) => Err(wrong(Reason::Other, failure.to_string())),
+    }
 }
 
 fn sweep_folder(folder: &Path, older_than: Duration) -> std::io::Result<u64> {

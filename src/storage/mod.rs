@@ -212,6 +212,20 @@ impl Storage {
         })
     }
 
+    /// Whether the store is there: a bucket lets itself be listed, a folder can be read and written, or made.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or does not let us.
+    pub async fn reach(&self) -> Result<(), Error> {
+        if let Some(folder) = &self.0.folder {
+            return local::reach(self, folder.clone()).await;
+        }
+        let mut found = self.0.store.list(None);
+        let call = Call::start(self, "list");
+        call.run(async { found.next().await.transpose().map(drop) })
+            .await
+    }
+
     /// Deletes what uploads left behind that were cut off with the process, if they are older than this. S3 has a lifecycle rule
     /// for that (`AbortIncompleteMultipartUpload`), so there is nothing to do here for it.
     ///

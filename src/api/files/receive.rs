@@ -197,6 +197,7 @@ pub(crate) fn judged(
 ) -> Result<String, Problem> {
     let kept = media::judge(declared, &head[..head.len().min(media::HEAD)]).map_err(|refused| {
         match refused {
+            _ if is_form(declared) => a_form(),
             media::Refused::Malformed => Problem::new(
                 &types::INVALID_HEADER,
                 "Content-Type is a media type such as image/png.",
@@ -213,12 +214,31 @@ pub(crate) fn judged(
     })?;
     if allowed(&kept) {
         Ok(kept)
+    } else if is_form(declared) {
+        Err(a_form())
     } else {
         Err(Problem::new(
             &types::UNSUPPORTED_MEDIA_TYPE,
             format!("Files of type {kept} are not taken here."),
         ))
     }
+}
+
+/// Whether it came as the form that `curl -F` sends, or as what `curl --data-binary` says when it is told nothing.
+fn is_form(declared: Option<&str>) -> bool {
+    let declared = declared
+        .unwrap_or_default()
+        .trim_start()
+        .to_ascii_lowercase();
+    declared.starts_with("multipart/form-data")
+        || declared.starts_with("application/x-www-form-urlencoded")
+}
+
+fn a_form() -> Problem {
+    Problem::new(
+        &types::UNSUPPORTED_MEDIA_TYPE,
+        "A form is not taken here: send the bytes of the file themselves, with the Content-Type that it has, such as image/png.",
+    )
 }
 
 pub(crate) fn check_digests(announced: &Announced, sha256: &[u8]) -> Result<(), Problem> {

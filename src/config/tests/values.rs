@@ -97,6 +97,30 @@ fn lists_are_separated_by_commas_or_written_as_arrays() {
 }
 
 #[test]
+fn a_list_of_nothing_but_commas_is_no_empty_list() {
+    // Backups would not be encrypted, without a word.
+    for text in [",", " , ", "10.0.0.1,,10.0.0.2", ",10.0.0.1", "10.0.0.1,,"] {
+        let found = faults(&[("CONVOKE_TRUSTED_PROXIES", text)], "");
+        assert!(
+            found[0].contains("an element that is empty"),
+            "{text}: {found:?}"
+        );
+        let found = faults(&[("CONVOKE_BACKUP_RECIPIENTS", text)], "");
+        assert!(
+            found[0].contains("an element that is empty"),
+            "{text}: {found:?}"
+        );
+    }
+    assert!(
+        load(&[("CONVOKE_TRUSTED_PROXIES", " ")], "")
+            .config
+            .server
+            .trusted_proxies
+            .is_empty()
+    );
+}
+
+#[test]
 fn every_bad_item_of_a_list_is_named() {
     let found = faults(
         &[("CONVOKE_TRUSTED_PROXIES", "10.0.0.0/8,proxy,10.0.0.0/33")],

@@ -160,6 +160,7 @@ pub static LINES: &[Line] = &[
     Line { message: "spans cannot be exported", level: "WARN", target: "convoke::telemetry::traces::span_export", fields: &["error"], needs: "a collector that does not answer" },
     Line { message: "spans are exported again", level: "INFO", target: "convoke::telemetry::traces::span_export", fields: &[], needs: "a collector that answers again" },
     Line { message: "the last spans were not exported", level: "WARN", target: "convoke::telemetry::traces", fields: &["error", "dropped"], needs: "a collector that does not answer at the end" },
+    Line { message: "the store of files cannot be reached", level: "WARN", target: "convoke::cli::serve", fields: &["location", "error"], needs: "a store of files that is away at the start" },
     Line { message: "the store of files failed", level: "WARN", target: "convoke::api::files", fields: &["error"], needs: "a store of files that fails" },
     Line { message: "a download broke off", level: "WARN", target: "convoke::api::files::content", fields: &["error"], needs: "a store of files that fails while it is read" },
     Line { message: "a file could not be discarded yet", level: "DEBUG", target: "convoke::api::attachments", fields: &["error"], needs: "a store of files that fails after an upload" },

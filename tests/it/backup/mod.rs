@@ -1,6 +1,7 @@
 //! Backups: made under load, restored, damaged, killed and scheduled.
 
 mod damage;
+mod doctor;
 mod files;
 mod keeping;
 mod placing;

@@ -6,8 +6,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
+use crate::files::support::{attachments, files, upload};
 use crate::support::answer::Answer;
-use crate::support::client::Client;
+use crate::support::client::{Client, id};
 use crate::support::engines::Engine;
 use crate::support::service::Service;
 
@@ -145,4 +146,31 @@ async fn what_the_paper_calls_unprotected_is_so() {
         .post("/auth/register", body)
         .await
         .expect(409);
+}
+
+#[tokio::test]
+async fn attachments_lie_in_the_storage_as_they_were_given() {
+    let row = "| attachments, pictures | `CONVOKE_STORAGE_URL`: a folder, or a bucket | as given, not encrypted by Convoke | until deleted |";
+    assert!(PAPER.contains(row));
+    let service = Service::start(Engine::Sqlite, &[]).await;
+    let user = Client::register(&service, "keeper").await;
+    let event = user.create_event(json!({})).await;
+    let given = "to be found again, word for word".repeat(9);
+    let added = upload(
+        &user,
+        &event,
+        "a.txt",
+        "text/plain",
+        given.clone().into_bytes(),
+    );
+    let added = added.await.expect(201);
+    let stored = files(&service.data_dir().join("files"));
+    let contents: Vec<_> = stored
+        .iter()
+        .map(|file| std::fs::read(file).expect("a file"))
+        .collect();
+    assert_eq!(contents, [given.into_bytes()]);
+    let path = format!("{}{}", attachments(&event), id(&added.body));
+    user.delete(&path).await.expect(204);
+    user.get(&format!("{path}/content")).await.expect(404);
 }

@@ -52,6 +52,13 @@ on_both_engines! {
         ] {
             assert_eq!(set(&ada, kind, content).await.expect(status).problem(), code, "{kind}");
         }
+        let form = "multipart/form-data; boundary=x";
+        let body = [b"--x\r\ncontent-disposition: form-data; name=file\r\n\r\n", PNG, b"\r\n--x--\r\n"].concat();
+        for (kind, content) in [(form, &*body), ("application/x-www-form-urlencoded", PNG)] {
+            let refused = set(&ada, kind, content).await.expect(415);
+            assert_eq!(refused.problem(), "unsupported_media_type");
+            assert!(refused.string("detail").contains("the Content-Type that it has"), "{}", refused.text);
+        }
         ada.delete("/users/me/avatar").await.expect(204);
         ben.get(path).await.expect(404);
         assert_eq!(ada.get("/users/me").await.expect(200).body["avatar_url"], Value::Null);
