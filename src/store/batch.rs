@@ -19,7 +19,8 @@ use super::{
     error::Error,
     place,
     writer::{State, Waiter, stopped},
-    writes::{NewSeats, Rows, Writes},
+    writes::{NewSeats, Writes},
+    writes_rows::Rows,
 };
 use crate::telemetry::{
     instruments::{self, database::Waiting},
@@ -36,6 +37,19 @@ pub(super) enum Job {
     Write(Writes),
     /// Somebody's answer.
     Answer(Question),
+}
+
+impl Job {
+    /// What it runs, or begins with: of itself alone.
+    fn text(&self) -> &'static str {
+        match self {
+            Self::Write(writes) => {
+                let shape = Rows::of([writes]).shape();
+                shape.map_or("", |shape| shape.text(Engine::Sqlite))
+            }
+            Self::Answer(_) => place::FIND.sqlite,
+        }
+    }
 }
 
 /// What it came to.
@@ -220,6 +234,14 @@ impl State {
     }
 }
 
+fn note_wait(waited: Duration) {
+    instruments::database::waited(POOL, waited);
+    // At once is no wait, and would only hide what matters.
+    if waited > WORTH_SHOWING {
+        recording::step(StepKind::Wait, "connection", waited, None, None);
+    }
+}
+
 impl Store {
     /// Does an operation together with others where the engine has one writer, again where that is safe; else, or when it turns
     /// out to need a transaction of its own, it is left to the caller.
@@ -234,10 +256,11 @@ impl Store {
         let mut retry = self.retry();
         loop {
             let (done, finished) = oneshot::channel();
-            let timing = Timing::start(Engine::Sqlite, name, name);
+            let job = job();
+            let timing = Timing::start(Engine::Sqlite, name, job.text());
             let handed_over = Instant::now();
             writer.hand_over(Queued {
-                job: job(),
+                job,
                 done,
                 waiting: Some(instruments::database::waiting(POOL)),
             });
@@ -265,13 +288,5 @@ impl Store {
                 }
             }
         }
-    }
-}
-
-fn note_wait(waited: Duration) {
-    instruments::database::waited(POOL, waited);
-    // At once is no wait, and would only hide what matters.
-    if waited > WORTH_SHOWING {
-        recording::step(StepKind::Wait, "connection", waited, None, None);
     }
 }

@@ -39,6 +39,7 @@ mod snapshot;
 mod users;
 mod writer;
 mod writes;
+mod writes_rows;
 mod writes_text;
 mod zones;
 

@@ -118,15 +118,14 @@ impl Settings {
             Access::Read => " READ ONLY",
             Access::Write => "",
         };
-        let mut text = format!("BEGIN{access}");
-        if !prepared {
+        let timeout = (!prepared).then(|| {
             let timeout = self.statement_timeout.as_millis();
-            text += &format!("; SET LOCAL statement_timeout = {timeout}");
-        }
-        if let Some(id) = event {
-            text += &format!("; SELECT pg_advisory_xact_lock(hashtextextended('{id}', 0))");
-        }
-        text
+            format!("; SET LOCAL statement_timeout = {timeout}")
+        });
+        let lock =
+            event.map(|id| format!("; SELECT pg_advisory_xact_lock(hashtextextended('{id}', 0))"));
+        let (timeout, lock) = (timeout.unwrap_or_default(), lock.unwrap_or_default());
+        format!("BEGIN{access}{timeout}{lock}")
     }
 }
 

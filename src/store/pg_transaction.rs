@@ -67,10 +67,6 @@ impl PgTransaction {
 
 impl Drop for PgTransaction {
     /// Dropped half-way: what runs on the connection is let finish, then undone. Its place is kept until then.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "short, and as the pool does with a connection that is given back"
-    )]
     fn drop(&mut self) {
         let Some(Place { connection, entry }) = self.place.take() else {
             return;

@@ -83,7 +83,7 @@ macro_rules! columns {
 }
 
 /// On PostgreSQL the transaction has begun by locking the event, so that this sees what the one before wrote.
-const FIND: Sql = Sql::each(
+pub(super) const FIND: Sql = Sql::each(
     concat!(
         "SELECT CAST(0 AS BIGINT) AS n, ",
         columns!(),
