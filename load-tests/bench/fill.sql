@@ -9,6 +9,8 @@ CREATE FUNCTION pg_temp.made(n bigint) RETURNS timestamptz LANGUAGE sql IMMUTABL
 CREATE FUNCTION pg_temp.start(n bigint) RETURNS timestamp LANGUAGE sql IMMUTABLE AS $$
   SELECT '2027-01-01T00:00:00'::timestamp + n * 7919 % 100000 * interval '10 min' $$;
 SET synchronous_commit = off;
+-- Every reference is right by the way it is made.
+SET session_replication_role = replica;
 
 INSERT INTO users (id, email, email_key, display_name, time_zone, password_hash, role, version, created_at, updated_at)
 SELECT pg_temp.key(1, n), 'person' || n || '@example.org', 'person' || n || '@example.org', 'Person ' || n, 'Etc/UTC', :'hash', 'user', 1,

@@ -1,6 +1,7 @@
 -- One operation of the benchmark for wrk: wrk … -s requests.lua URL -- OPERATION EVENTS TOKENS SEED
--- TOKENS is a file with one access token a line, of person 0, 1, 2 …; the world is that of fill.sql.
-local operation, events, tokens, people, count, bodies = nil, 0, {}, 0, 0, {}
+-- TOKENS is a file with one access token a line, of person 0, 1, 2 …; the world is that of fill.sql. With large.sql there are
+-- `participants:0`, `history:0`, `inbox:0`, `answer:0` of something ordinary, and with `:1` of the large one.
+local operation, events, tokens, people, answered, large = nil, 0, {}, 0, {}, nil
 
 local function key(kind, n)
   return string.format("01940000-%04x-7000-8000-%012x", kind, n)
@@ -39,20 +40,27 @@ local OPERATIONS = {
     return wrk.format("GET", "/api/v1/events/" .. key(2, public()), headers(any_person()))
   end,
   page = function()
-    local from = os.date("!%Y-%m-%dT%H:00:00Z", 1798761600 + math.random(0, 600 * 24) * 3600)
-    return wrk.format("GET", "/api/v1/events/?limit=50&from=" .. from, headers(any_person()))
+    return wrk.format("GET", "/api/v1/events/?limit=50", headers(any_person()))
   end,
   window = function()
-    -- What lies in a working day: about 50 events of 100,000.
+    -- What lies in a working day if there are 100,000 events, about 50; in ten days of 10,000 as many.
     local from = 1798761600 + math.random(0, 600) * 86400
-    local to = os.date("!%Y-%m-%dT%H:00:00Z", from + 8 * 3600)
+    local to = os.date("!%Y-%m-%dT%H:%M:00Z", from + 8 * 3600 * 100000 / events)
     return wrk.format("GET", "/api/v1/events/?limit=50&from=" .. os.date("!%Y-%m-%dT%H:00:00Z", from) .. "&to=" .. to, headers(any_person()))
   end,
   search = function()
     return wrk.format("GET", "/api/v1/events/?limit=50&q=topic" .. math.random(100, 999), headers(any_person()))
   end,
   inbox = function()
-    return wrk.format("GET", "/api/v1/notifications/?limit=50", headers(any_person()))
+    -- The last person's inbox is the large one.
+    local person = large and #tokens - 2 + large or any_person()
+    return wrk.format("GET", "/api/v1/notifications/?limit=50", headers(person))
+  end,
+  participants = function()
+    return wrk.format("GET", "/api/v1/events/" .. key(7, large) .. "/participants/?limit=50", headers(0))
+  end,
+  history = function()
+    return wrk.format("GET", "/api/v1/events/" .. key(7, large) .. "/history?limit=50", headers(0))
   end,
   create = function()
     local day = math.random(1, 30)
@@ -61,14 +69,19 @@ local OPERATIONS = {
   end,
   answer = function()
     local person = any_person()
-    local path = "/api/v1/events/" .. key(2, invited(person)) .. "/participants/" .. key(1, person) .. "/status"
-    count = count + 1
-    return wrk.format("PATCH", path, headers(person, true), '{"status":"' .. STATUSES[count % 3 + 1] .. '"}')
+    if large and person == 0 then person = 1 end
+    local event = large and key(7, large) or key(2, invited(person))
+    local path = "/api/v1/events/" .. event .. "/participants/" .. key(1, person) .. "/status"
+    -- Each answer differs from the last to the same invitation: saying the same again would write nothing.
+    local said = (answered[path] or 0) % 3 + 1
+    answered[path] = said
+    return wrk.format("PATCH", path, headers(person, true), '{"status":"' .. STATUSES[said] .. '"}')
   end,
 }
 
 function init(args)
-  operation, events = OPERATIONS[args[1]], tonumber(args[2])
+  local name, which = string.match(args[1], "^(%w+):?(%d*)$")
+  operation, large, events = OPERATIONS[name], tonumber(which), tonumber(args[2])
   people = math.floor(events / 20)
   for line in io.lines(args[3]) do tokens[#tokens + 1] = line end
   math.randomseed(tonumber(args[4]))
@@ -79,9 +92,4 @@ function request()
   return operation()
 end
 
-function done(summary, latency, _)
-  local e = summary.errors
-  io.write(string.format('\n{"requests":%d,"seconds":%f,"p50_us":%d,"p99_us":%d,"max_us":%d,"bytes":%d,"refused":%d,"broken":%d}\n',
-    summary.requests, summary.duration / 1e6, latency:percentile(50), latency:percentile(99), latency.max, summary.bytes, e.status,
-    e.connect + e.read + e.write + e.timeout))
-end
+done = dofile(string.match(debug.getinfo(1, "S").source, "^@(.*/)") .. "summary.lua")

@@ -1,7 +1,7 @@
 //! Events as JSON, in and out.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use super::{
     reply::Reply,
 };
 use crate::domain::{
-    event::{Event, EventContent, EventStatus, Visibility},
+    event::{Event, EventContent, EventStatus, EventView, Visibility},
     fault::{Fault, Faults},
     patch::merge,
     when::{Period, When, parse_date, parse_date_time, zone},
@@ -45,6 +45,21 @@ pub(crate) struct WhenBody {
 }
 
 impl WhenBody {
+    /// From what `When::local_text` and `When::zone_name` wrote.
+    fn kept(local: String, zone: Option<String>) -> Self {
+        match zone {
+            Some(zone) => Self {
+                date_time: Some(local),
+                time_zone: Some(zone),
+                date: None,
+            },
+            None => Self {
+                date: Some(local),
+                ..Self::default()
+            },
+        }
+    }
+
     fn of(when: &When) -> Self {
         match when {
             When::Zoned { zone, .. } => Self {
@@ -284,10 +299,11 @@ pub(crate) struct EventBody {
     /// How far the plans are.
     status: EventStatus,
     /// Words to find it by.
-    tags: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    tags: Written<Vec<String>>,
     /// Whatever the client keeps with it.
     #[schema(value_type = Object)]
-    metadata: Map<String, Value>,
+    metadata: Written<Map<String, Value>>,
     /// Grows by one with each change of what is shown here.
     #[schema(minimum = 1)]
     version: i64,
@@ -297,6 +313,41 @@ pub(crate) struct EventBody {
     /// When what is shown here last changed.
     #[schema(value_type = String, format = DateTime)]
     updated_at: jiff::Timestamp,
+}
+
+/// A value, or the JSON that it was kept as.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Written<T> {
+    Value(T),
+    Kept(Box<RawValue>),
+}
+
+impl From<EventView> for EventBody {
+    fn from(event: EventView) -> Self {
+        Self {
+            id: event.id,
+            uid: event.uid,
+            organizer_id: event.organizer_id,
+            title: event.title,
+            description: event.description,
+            location: event.location,
+            start: WhenBody::kept(event.start_local, event.start_zone),
+            end: WhenBody::kept(event.end_local, event.end_zone),
+            start_utc: event.start_utc,
+            end_utc: event.end_utc,
+            capacity: event.capacity,
+            seats_taken: event.seats_taken,
+            waitlist_enabled: event.waitlist_enabled,
+            visibility: event.visibility,
+            status: event.status,
+            tags: Written::Kept(event.tags),
+            metadata: Written::Kept(event.metadata),
+            version: event.version,
+            created_at: event.created_at,
+            updated_at: event.updated_at,
+        }
+    }
 }
 
 impl From<&Event> for EventBody {
@@ -318,8 +369,8 @@ impl From<&Event> for EventBody {
             waitlist_enabled: content.waitlist_enabled,
             visibility: content.visibility,
             status: content.status,
-            tags: content.tags.clone(),
-            metadata: content.metadata.clone(),
+            tags: Written::Value(content.tags.clone()),
+            metadata: Written::Value(content.metadata.clone()),
             version: event.version,
             created_at: event.created_at,
             updated_at: event.updated_at,

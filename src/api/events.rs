@@ -89,7 +89,7 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, mut params: Par
         return Err(CursorError::Invalid.into());
     }
     let found = api.store.events(caller.actor, &query, &page).await?;
-    Ok(pager.reply(&params, found, |event| EventBody::from(&event)))
+    Ok(pager.reply(&params, found, EventBody::from))
 }
 
 fn read_query(params: &mut Params) -> EventQuery {
@@ -147,8 +147,9 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Answered {
     let event = api.store.event(caller.actor, id).await?;
-    fresh(&headers, &event.tag(), event.updated_at, || {
-        event_wire::reply(StatusCode::OK, &event)
+    let (tag, updated_at) = (event.tag(), event.updated_at);
+    fresh(&headers, &tag, updated_at, || {
+        Reply::json(StatusCode::OK, &EventBody::from(event))
     })
 }
 

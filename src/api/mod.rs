@@ -31,7 +31,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Request, State},
-    middleware::{from_fn_with_state, map_response},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
@@ -197,23 +197,10 @@ pub fn router(api: Api) -> Router {
     layered(router, &api).with_state(api)
 }
 
-/// The layers. The last one added is the outermost, so a request passes them from the bottom up.
+/// The layers, numbered from the outside. Each layer of axum's copies all that lie within it for each request, so those of our own
+/// are two: one outside of compression and one inside, of plain functions that call one another.
 fn layered(router: Router<Api>, api: &Api) -> Router<Api> {
-    let state = || api.clone();
-    // 12. Problem documents for what axum itself refuses.
-    let router = router.layer(map_response(explain));
-    // 11. The same POST twice is done once. Innermost, because it needs the caller and counts as a request.
-    let router = router.layer(from_fn_with_state(state(), idempotency::once));
-    // 10. How often one caller may ask; after authentication, whose result is the key.
-    let router = router.layer(from_fn_with_state(state(), rate_limit::limit));
-    // 9. Who is asking. A bad token is refused by the handler that needs one, so that a login with a stale one still works.
-    let router = router.layer(from_fn_with_state(state(), authenticate));
-    // 8. How much may be sent.
-    let router = router.layer(from_fn_with_state(state(), guard::bound_body));
-    // 7. How long it may take, waiting for the database included.
-    let router = router.layer(from_fn_with_state(state(), guard::bound_time));
-    // 6. How many may be at it. Outside the deadline, so that a refusal costs nothing.
-    let router = router.layer(from_fn_with_state(state(), guard::bound_in_flight));
+    let router = router.layer(from_fn_with_state(api.clone(), inner));
     // 5. gzip, br or zstd. Answers with a strong ETag are left alone: a strong validator may not stand for two encodings
     //    (RFC 9110 §8.8.3.3), and a weak one would be no good for If-Match.
     let plain = DefaultPredicate::new().and(
@@ -231,20 +218,54 @@ fn layered(router: Router<Api>, api: &Api) -> Router<Api> {
         Some(cors) => router.layer(cors),
         None => router,
     };
-    // 3. Security headers, on refusals from further in as well.
-    let router = router.layer(from_fn_with_state(state(), headers::secure));
-    // 2. Who is at the other end.
-    let router = router.layer(from_fn_with_state(state(), client::identify));
-    // 1. Ids, span, metrics, the log line; panics and clients that go away.
-    router.layer(from_fn_with_state(state(), observe::observe))
+    router.layer(from_fn_with_state(api.clone(), outer))
 }
 
-async fn authenticate(
-    State(api): State<Api>,
+/// 1. Ids, span, metrics, the log line; panics and clients that go away.
+/// 2. Who is at the other end.
+/// 3. Security headers, on refusals from further in as well.
+async fn outer(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let api = &api;
+    observe::observe(api, request, |request| {
+        client::identify(api, request, |request| {
+            headers::secure(api, request, |request| next.run(request))
+        })
+    })
+    .await
+}
+
+/// 6. How many may be at it. Outside the deadline, so that a refusal costs nothing.
+/// 7. How long it may take, waiting for the database included.
+/// 8. How much may be sent.
+/// 9. Who is asking. A bad token is refused by the handler that needs one, so that a login with a stale one still works.
+/// 10. How often one caller may ask; after authentication, whose result is the key.
+/// 11. The same POST twice is done once. Innermost, because it needs the caller and counts as a request.
+/// 12. Problem documents for what axum itself refuses.
+async fn inner(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let api = &api;
+    guard::bound_in_flight(api, request, |request| {
+        guard::bound_time(api, request, |request| {
+            guard::bound_body(api, request, |request| {
+                authenticate(api, request, |request| {
+                    rate_limit::limit(api, request, |request| {
+                        idempotency::once(api, request, |request| async {
+                            explain(next.run(request).await).await
+                        })
+                    })
+                })
+            })
+        })
+    })
+    .await
+}
+
+async fn authenticate<F: Future<Output = Response>>(
+    api: &Api,
     mut request: Request,
-    next: axum::middleware::Next,
+    next: impl FnOnce(Request) -> F,
 ) -> Response {
-    let authentication = match api.principals.authenticate(request.headers()).await {
+    let asked = Box::pin(api.principals.authenticate(request.headers()));
+    let authentication = match asked.await {
         Ok(authentication) => authentication,
         Err(failure) => return Problem::of(&failure).into_response(),
     };
@@ -261,7 +282,7 @@ async fn authenticate(
     };
     scope::with_current(|scope| scope.set_principal(kind));
     request.extensions_mut().insert(authentication);
-    next.run(request).await
+    next(request).await
 }
 
 async fn not_found() -> Problem {

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -31,7 +31,7 @@ pub(crate) struct NotificationBody {
     event_id: Uuid,
     /// What is told of it.
     #[schema(value_type = Object)]
-    data: Value,
+    data: Box<RawValue>,
     /// When it was read; null while unread.
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
     read_at: Option<jiff::Timestamp>,

@@ -180,6 +180,9 @@ impl From<store::Error> for Problem {
 impl Problem {
     /// What the client is told of a failure of the store; the one place where it is logged.
     pub(crate) fn of(error: &store::Error) -> Self {
+        if let store::Error::Together(failure) = error {
+            return Self::of(failure);
+        }
         if error.is_failure() {
             let cause = store::chain(error);
             if matches!(error, store::Error::Database(_) | store::Error::Corrupt(_)) {
@@ -215,10 +218,12 @@ impl Problem {
                 &types::DATABASE_UNAVAILABLE,
                 "The database went away during the commit; fetch the thing to see whether it changed.",
             ),
-            store::Error::Database(_) | store::Error::Corrupt(_) => Self::new(
-                &types::INTERNAL_ERROR,
-                "This is a fault of the service; it has been logged.",
-            ),
+            store::Error::Together(_) | store::Error::Database(_) | store::Error::Corrupt(_) => {
+                Self::new(
+                    &types::INTERNAL_ERROR,
+                    "This is a fault of the service; it has been logged.",
+                )
+            }
         }
     }
 }

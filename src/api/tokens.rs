@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, Header, Validation};
+use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -13,6 +14,8 @@ use crate::{config::Secret, domain::clock::Clock};
 
 /// How an API key begins, so that people and scanners know one.
 pub(crate) const KEY_PREFIX: &str = "cvk_";
+/// Access tokens that are remembered.
+const KNOWN_MAX: u64 = 16_384;
 /// Issuer and audience of access tokens.
 const ISSUER: &str = "convoke";
 
@@ -41,7 +44,12 @@ struct Inner {
     validation: Validation,
     clock: Clock,
     ttl: Duration,
+    /// What access tokens say that were found good, by their hashes: a token is sent many times.
+    known: Cache<[u8; 32], Known>,
 }
+
+/// Which key signed a token, whose it is, and when it expires, in seconds since 1970.
+type Known = (Used, Uuid, i64);
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -69,6 +77,7 @@ impl Tokens {
                 validation,
                 clock,
                 ttl,
+                known: Cache::new(KNOWN_MAX),
             }),
         }
     }
@@ -97,12 +106,27 @@ impl Tokens {
 
     /// Whose access token this is, if it is good, and which key says so.
     pub(crate) fn verify(&self, token: &str) -> Option<(Used, Uuid)> {
+        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let known = self.inner.known.get(&hash);
+        let (used, user_id, expires) = match known {
+            Some(known) => known,
+            None => {
+                let read = self.read(token)?;
+                self.inner.known.insert(hash, read);
+                read
+            }
+        };
+        (expires > self.inner.clock.now().as_second()).then_some((used, user_id))
+    }
+
+    /// Checks a token's signature and what it says, except for its time.
+    fn read(&self, token: &str) -> Option<Known> {
         let (used, claims) = self.inner.keys.candidates(token).find_map(|(used, key)| {
             let read =
                 jsonwebtoken::decode::<Claims>(token, &key.verifying, &self.inner.validation);
             Some((used, read.ok()?.claims))
         })?;
-        (claims.exp > self.inner.clock.now().as_second()).then_some((used, claims.sub))
+        Some((used, claims.sub, claims.exp))
     }
 
     /// Encrypts what is kept of an answer: it may hold what is shown only once.

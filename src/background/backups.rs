@@ -128,10 +128,14 @@ async fn make(store: &Store, options: &Options, place: &Storage) -> bool {
     if context.config.backup.verify {
         verify(store, options, &made).await;
     }
-    match backup::prune(place, options.keep).await {
-        Ok(gone) => {
-            for name in gone {
-                tracing::info!(location = %format!("{}/{name}", place.shown()), "an old backup was deleted");
+    match backup::prune(context, place, options.keep, made.name).await {
+        Ok(pruned) => {
+            let location = |name| format!("{}/{name}", place.shown());
+            for name in pruned.deleted {
+                tracing::info!(location = %location(name), "an old backup was deleted");
+            }
+            for name in pruned.future {
+                tracing::warn!(location = %location(name), "a backup is dated in the future, not counted and never deleted");
             }
         }
         Err(failure) => {

@@ -23,14 +23,17 @@ impl Keep {
         self != Self::default()
     }
 
-    /// Those to delete, oldest first. The newest is never among them.
-    pub fn superfluous(self, names: &[Name]) -> Vec<Name> {
+    /// Those to delete of the database that `made` was just made of, oldest first. Neither that one is among them nor any that is
+    /// newer by its name: whatever its date says, it takes nobody's place.
+    pub fn superfluous(self, names: &[Name], made: Name) -> Vec<Name> {
         if !self.is_limited() {
             return Vec::new();
         }
-        let mut names: Vec<Name> = names.to_vec();
+        let candidate = |name: &&Name| **name < made && name.is_of_database_of(made);
+        let mut names: Vec<Name> = names.iter().filter(candidate).copied().collect();
+        names.push(made);
         names.sort_unstable();
-        let mut kept: BTreeSet<Name> = names.last().copied().into_iter().collect();
+        let mut kept = BTreeSet::from([made]);
         let date = |name: &Name| name.taken_at().to_zoned(TimeZone::UTC).date();
         let day = |name: &Name| date(name).to_string();
         let week = |name: &Name| {
@@ -61,15 +64,20 @@ fn newest(names: &[Name], count: u32, period: impl Fn(&Name) -> String, kept: &m
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
+    const OURS: Uuid = Uuid::from_u128(1);
+
     fn name(text: &str) -> Name {
-        Name::of(text.parse().unwrap())
+        Name::of(text.parse().unwrap(), OURS)
     }
 
+    /// What is left when the last of them was just made.
     fn left(keep: Keep, times: &[&str]) -> Vec<String> {
         let names: Vec<Name> = times.iter().map(|one| name(one)).collect();
-        let gone = keep.superfluous(&names);
+        let gone = keep.superfluous(&names, *names.last().unwrap());
         let kept = names.iter().filter(|one| !gone.contains(one));
         kept.map(|one| one.taken_at().to_string()).collect()
     }
@@ -131,5 +139,34 @@ mod tests {
             let times = ["2026-11-22T03:00:00Z", "2026-11-22T15:00:00Z"];
             assert_eq!(left(keep, &times), ["2026-11-22T15:00:00Z"]);
         }
+    }
+
+    #[test]
+    fn what_is_dated_later_takes_no_place_and_is_not_deleted() {
+        let keep = Keep {
+            daily: 1,
+            ..Keep::default()
+        };
+        let names = [
+            "2099-01-01T00:00:00Z",
+            "2026-11-21T03:00:00Z",
+            "2026-11-22T03:00:00Z",
+        ]
+        .map(name);
+        assert_eq!(keep.superfluous(&names, names[2]), [names[1]]);
+        // Nor does it matter whether a list shows the new one yet.
+        assert_eq!(keep.superfluous(&names[..2], names[2]), [names[1]]);
+    }
+
+    #[test]
+    fn those_of_others_and_of_nobody_known_are_left_alone() {
+        let keep = Keep {
+            daily: 1,
+            ..Keep::default()
+        };
+        let other = Name::of("2026-11-20T03:00:00Z".parse().unwrap(), Uuid::from_u128(2));
+        let unknown = Name::parse("convoke-20261120T030000Z.backup").unwrap();
+        let made = name("2026-11-22T03:00:00Z");
+        assert_eq!(keep.superfluous(&[other, unknown, made], made), []);
     }
 }

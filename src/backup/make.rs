@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::container::{Sum, tail};
 use super::files::Blobs;
 use super::manifest::{Content, FORMAT, Manifest};
 use super::name::Name;
 use super::pack::{self, Channel, Source};
-use super::recording::list;
 use super::scratch::Scratch;
 use super::{Context, Error, blocking, tools};
-use crate::storage::{Reason, Storage};
+use crate::storage::Storage;
 use crate::store::{Aside, BackupFile, Engine, Shared};
 
 /// Pieces on their way from the packer to the place, which together bound the memory.
@@ -32,6 +32,8 @@ pub struct Made {
     pub file: BackupFile,
     /// What is in it.
     pub manifest: Manifest,
+    /// Whether its name says which database it is of; else retention will never touch it.
+    pub identified: bool,
 }
 
 /// Makes a backup in this place. When this returns, the file is whole and on the disk, or with S3.
@@ -46,14 +48,10 @@ pub async fn make(context: &Context, place: &Storage) -> Result<Made, Error> {
     // What a killed one left behind.
     place.sweep_unfinished(ABANDONED).await?;
     context.progress.step("taking a snapshot of the database");
+    let database = identify(context).await?;
     let taken_at = context.clock.now();
     let (source, mut rows) = snapshot(context, &scratch).await?;
-    let schema = rows.schema().await?;
-    let Some(schema) = schema else {
-        return Err(Error::Refused(
-            "the database is not Convoke's: it has no schema of any version".to_owned(),
-        ));
-    };
+    let schema = rows.schema().await?.ok_or_else(not_ours)?;
     let manifest = Manifest {
         format: FORMAT,
         convoke: env!("CARGO_PKG_VERSION").to_owned(),
@@ -65,7 +63,8 @@ pub async fn make(context: &Context, place: &Storage) -> Result<Made, Error> {
         files: super::manifest::Files::default(),
     };
     let blobs = Blobs::new(rows, Storage::open(&context.config)?);
-    let name = free_name(place, Name::of(taken_at)).await?;
+    // One that nobody knows by then has backups of its own each time, which none of the others takes for its own.
+    let name = Name::of(taken_at, database.unwrap_or_else(Uuid::new_v4));
     let key = name.to_string();
 
     let (sender, receiver) = mpsc::channel(ON_THE_WAY);
@@ -92,7 +91,31 @@ pub async fn make(context: &Context, place: &Storage) -> Result<Made, Error> {
             checksum: sha256,
         },
         manifest,
+        identified: database.is_some(),
     })
+}
+
+fn not_ours() -> Error {
+    Error::Refused("the database is not Convoke's: it has no schema of any version".to_owned())
+}
+
+/// The database's id, given to it now if it has none; `None` when it cannot be written to.
+async fn identify(context: &Context) -> Result<Option<Uuid>, Error> {
+    let mut link = context.store.connect_aside().await?;
+    let known = async {
+        link.schema().await?.ok_or_else(not_ours)?;
+        if let Some(known) = link.identity().await? {
+            return Ok(Some(known));
+        }
+        match link.give_identity(Uuid::new_v4()).await {
+            Ok(()) => Ok(link.identity().await?),
+            // A role that may only read can make backups all the same.
+            Err(_) => Ok(None),
+        }
+    };
+    let known = known.await;
+    link.close().await;
+    known
 }
 
 /// The file's path in a folder, which people can hand on, or its URL.
@@ -136,18 +159,6 @@ async fn snapshot(context: &Context, scratch: &Scratch) -> Result<(Source, Aside
         Ok(dump)
     });
     Ok((Source::Dump(dump.await?), link))
-}
-
-async fn free_name(place: &Storage, mut name: Name) -> Result<Name, Error> {
-    let taken = match list(place).await {
-        // A key that may only add is not told which there are.
-        Err(Error::Storage(failure)) if failure.reason() == Reason::Denied => Vec::new(),
-        found => found?,
-    };
-    while taken.iter().any(|(one, _)| *one == name) {
-        name = name.next();
-    }
-    Ok(name)
 }
 
 /// Hands the pieces on to the place. Dropping what it returns gives the file up.

@@ -1,6 +1,7 @@
 //! Backups that the running service is to know of, whoever makes them.
 
 use futures_util::TryStreamExt as _;
+use jiff::SignedDuration;
 
 use super::name::Name;
 use super::verify::{Unsound, Verified};
@@ -88,22 +89,47 @@ pub async fn list(place: &Storage) -> Result<Vec<(Name, u64)>, Error> {
     Ok(found)
 }
 
-/// Deletes the backups that are not to be kept; answers which those were. What Convoke did not make stays.
+/// What retention came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Deleted, oldest first.
+    pub deleted: Vec<Name>,
+    /// Of this database and dated in the future: a clock was wrong. They count for nothing and are left alone.
+    pub future: Vec<Name>,
+}
+
+/// How far ahead a date may be before somebody is told: clocks of replicas differ a little.
+const AHEAD: SignedDuration = SignedDuration::from_mins(5);
+
+/// Deletes the backups of the same database as `made`, which was just made, that are not to be kept. What Convoke did not make
+/// stays, and what is another database's.
 ///
 /// # Errors
 /// When the place cannot be listed, or refuses.
-pub async fn prune(place: &Storage, keep: Keep) -> Result<Vec<Name>, Error> {
+pub async fn prune(
+    context: &Context,
+    place: &Storage,
+    keep: Keep,
+    made: Name,
+) -> Result<Pruned, Error> {
     if !keep.is_limited() {
-        return Ok(Vec::new());
+        return Ok(Pruned::default());
     }
     let names: Vec<Name> = list(place)
         .await?
         .into_iter()
         .map(|(name, _)| name)
         .collect();
-    let gone = keep.superfluous(&names);
-    for name in &gone {
+    let deleted = keep.superfluous(&names, made);
+    for name in &deleted {
         place.delete(&name.to_string()).await?;
     }
-    Ok(gone)
+    let ahead = |name: &Name| name.taken_at().duration_since(context.clock.now()) > AHEAD;
+    let future = names
+        .into_iter()
+        .filter(|name| name.is_of_database_of(made) && ahead(name));
+    Ok(Pruned {
+        deleted,
+        future: future.collect(),
+    })
 }

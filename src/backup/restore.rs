@@ -1,7 +1,9 @@
 //! Puts a backup back.
 
+mod postgres;
+mod sqlite;
+
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +11,9 @@ use tokio::runtime::Handle;
 
 use super::container::PIECE;
 use super::manifest::Manifest;
+use super::owner::Owner;
 use super::scratch::Scratch;
-use super::{Context, Error, blocking, tools, unpack};
+use super::{Context, Error, blocking, unpack};
 use crate::config::StorageUrl;
 use crate::domain::clock::Clock;
 use crate::lifecycle::Lifecycle;
@@ -44,42 +47,42 @@ pub async fn restore(context: &Context, file: &str, force: bool) -> Result<Resto
     let engine = context.store.engine();
     let database = match engine {
         // On the file system of its place, so that it can be moved there at once.
-        Engine::Sqlite => beside(&target(context)?, ".restoring"),
+        Engine::Sqlite => {
+            let target = sqlite::target(context)?;
+            // Before anything is made there.
+            let owner = Owner::of(&target);
+            if let Some(folder) = target.parent() {
+                owner.make_folder(folder)?;
+            }
+            sqlite::beside(&target, ".restoring")
+        }
         Engine::Postgres => scratch.path("database"),
     };
-    let unpacked = Unpacked(database);
+    let unpacked = sqlite::Unpacked(database);
     let manifest = extract(context, &path, &unpacked.0).await?;
     fits(&manifest, engine)?;
     match engine {
         Engine::Sqlite => {
-            let vacant = vacate_sqlite(context, force).await;
+            let vacant = sqlite::vacate(context, force).await;
             vacant?;
             restore_files(context, &path, &manifest).await?;
-            into_sqlite(context, &unpacked.0, &manifest).await?;
+            sqlite::put(context, &unpacked.0, &manifest).await?;
         }
         Engine::Postgres => {
             let mut link = context.store.connect_aside().await?;
             unused(&mut link).await?;
             empty(&mut link, force).await?;
             restore_files(context, &path, &manifest).await?;
-            into_postgres(context, link, &unpacked.0, &manifest).await?;
+            postgres::put(context, link, &unpacked.0, &manifest).await?;
         }
     }
     context.progress.step("bringing the schema up to date");
     let schema = migrate(&context.store).await?;
+    if engine == Engine::Sqlite {
+        sqlite::hand_over(context)?;
+    }
     context.progress.end();
     Ok(Restored { manifest, schema })
-}
-
-/// The unpacked database, removed at the end if nothing has taken it.
-struct Unpacked(PathBuf);
-
-impl Drop for Unpacked {
-    fn drop(&mut self) {
-        for end in ["", "-wal", "-shm", "-journal", ".migrating"] {
-            let _ = std::fs::remove_file(beside(&self.0, end));
-        }
-    }
 }
 
 pub(super) async fn new_scratch(context: &Context) -> Result<Scratch, Error> {
@@ -94,7 +97,14 @@ pub(super) async fn fetch(
     scratch: &Scratch,
 ) -> Result<PathBuf, Error> {
     if !file.starts_with("s3:") {
-        return Ok(file.strip_prefix("file://").unwrap_or(file).into());
+        let path = PathBuf::from(file.strip_prefix("file://").unwrap_or(file));
+        let about = path.metadata();
+        let about = about.map_err(Error::disk(format!("{} cannot be read", path.display())))?;
+        // Of a pipe there would be no end, and what was read of it would be gone.
+        if !about.is_file() {
+            return Err(Error::Refused(format!("{} is no file", path.display())));
+        }
+        return Ok(path);
     }
     let (place, key) = file.rsplit_once('/').unwrap_or((file, ""));
     let url: StorageUrl = place
@@ -216,136 +226,6 @@ async fn unused(link: &mut Aside) -> Result<(), Error> {
     }
 }
 
-fn target(context: &Context) -> Result<PathBuf, Error> {
-    context
-        .store
-        .database_file()
-        .ok_or_else(|| Error::Refused("database.url names no file".to_owned()))
-}
-
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
-}
-
-/// Makes sure that the file there may be replaced.
-async fn vacate_sqlite(context: &Context, force: bool) -> Result<(), Error> {
-    if !target(context)?.exists() {
-        return Ok(());
-    }
-    let checked = async {
-        let mut link = context.store.connect_aside().await?;
-        empty(&mut link, force).await?;
-        let checked = unused(&mut link).await;
-        link.close().await;
-        checked
-    };
-    match checked.await {
-        // Nobody can use a file that is no database any more.
-        Err(Error::Database(store::Error::Database(_))) if force => Ok(()),
-        checked => checked,
-    }
-}
-
-/// Checks the new file and puts it in the place of the old one.
-async fn into_sqlite(context: &Context, file: &Path, manifest: &Manifest) -> Result<(), Error> {
-    context.progress.step("restoring the database");
-    let new = context.store.with_file(file);
-    let mut link = new.connect_aside().await?;
-    let compared = compare(&mut link, manifest).await;
-    link.close().await;
-    compared?;
-    // Before anybody can see it; afterwards there is nothing left to do.
-    migrate(&new).await?;
-    let (file, target) = (file.to_owned(), target(context)?);
-    blocking(move || {
-        let wrong =
-            |failure| Error::Disk(format!("{} cannot be replaced", target.display()), failure);
-        File::open(&file)
-            .and_then(|one| one.sync_all())
-            .map_err(wrong)?;
-        // A log of the old file would be applied to the new one.
-        for end in ["-wal", "-shm", "-journal"] {
-            match std::fs::remove_file(beside(&target, end)) {
-                Err(failure) if failure.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(wrong(failure));
-                }
-                _ => {}
-            }
-        }
-        std::fs::rename(&file, &target).map_err(wrong)?;
-        let folder = target.parent().filter(|one| !one.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))
-            .and_then(|one| one.sync_all())
-            .map_err(wrong)
-    })
-    .await
-}
-
-/// Restores in one transaction, with what was there moved aside until that has succeeded.
-async fn into_postgres(
-    context: &Context,
-    mut link: Aside,
-    file: &Path,
-    manifest: &Manifest,
-) -> Result<(), Error> {
-    context.progress.step("restoring the database");
-    let aside = format!("convoke_replaced_{}", context.clock.now().as_second());
-    let here = link.ask_postgres("SELECT current_schema()::text").await?;
-    let here = here.first().cloned().unwrap_or_else(|| "public".to_owned());
-    let old = link.tables().await?;
-    if !old.is_empty() {
-        let moves = move_tables(&old, &here, &aside);
-        link.run_postgres(format!("BEGIN; CREATE SCHEMA {aside}; {moves} COMMIT"))
-            .await?;
-    }
-    let restored = match tools::pg_restore(context, &context.store.direct_url, file).await {
-        Ok(()) => compare(&mut link, manifest).await,
-        Err(failure) => Err(failure),
-    };
-    if let Err(failure) = restored {
-        if !old.is_empty() {
-            let drops = drop_tables(&link.tables().await?);
-            let moves = move_tables(&old, &aside, &here);
-            link.run_postgres(format!(
-                "BEGIN; {drops} {moves} DROP SCHEMA {aside}; COMMIT"
-            ))
-            .await?;
-        }
-        return Err(failure);
-    }
-    link.adopt_change_log().await?;
-    if !old.is_empty() {
-        link.run_postgres(format!("DROP SCHEMA {aside} CASCADE"))
-            .await?;
-    }
-    // Without its figures the planner would guess until the server looks by itself.
-    link.run_postgres("ANALYZE".to_owned()).await?;
-    link.close().await;
-    Ok(())
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn move_tables(tables: &[String], from: &str, to: &str) -> String {
-    let (from, to) = (quoted(from), quoted(to));
-    tables.iter().fold(String::new(), |sql, table| {
-        format!(
-            "{sql}ALTER TABLE {from}.{} SET SCHEMA {to}; ",
-            quoted(table)
-        )
-    })
-}
-
-fn drop_tables(tables: &[String]) -> String {
-    tables.iter().fold(String::new(), |sql, table| {
-        format!("{sql}DROP TABLE {} CASCADE; ", quoted(table))
-    })
-}
-
 /// Brings the schema up to date; answers its number.
 async fn migrate(settings: &store::Settings) -> Result<i64, Error> {
     let lifecycle = Lifecycle::new();
@@ -369,6 +249,10 @@ async fn restore_files(context: &Context, path: &Path, manifest: &Manifest) -> R
     let (path, identity) = (path.to_owned(), context.identity.clone());
     let (runtime, progress) = (Handle::current(), context.progress.clone());
     blocking(move || {
+        let owner = Owner::of(storage.folder().unwrap_or(Path::new("")));
+        if let Some(folder) = storage.folder() {
+            owner.make_folder(folder)?;
+        }
         let mut done = 0;
         let mut put = |key: &str, content: &mut dyn Read| -> Result<(), Error> {
             let mut upload = storage.upload(key)?;
@@ -385,9 +269,17 @@ async fn restore_files(context: &Context, path: &Path, manifest: &Manifest) -> R
                 progress.bytes("files restored", done);
             }
             runtime.block_on(upload.finish())?;
-            Ok(())
+            storage
+                .folder()
+                .map_or(Ok(()), |folder| hand_over(owner, folder, &folder.join(key)))
         };
         unpack::unpack(&path, identity.as_deref(), None, &mut put).map(drop)
     })
     .await
+}
+
+/// Gives the owner a file of a store and the folders that it lies in.
+fn hand_over(owner: Owner, store: &Path, file: &Path) -> Result<(), Error> {
+    let mut within = file.ancestors().take_while(|one| *one != store);
+    within.try_for_each(|one| owner.give(one))
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::owner::Owner;
 use crate::domain::new_id;
 
 const LOCK: &str = "lock";
@@ -25,15 +26,14 @@ impl Scratch {
                 path.display()
             ))
         };
-        let mut builder = fs::DirBuilder::new();
-        builder
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)
-            .map_err(wrong(parent))?;
+        // What root makes here, the service's own user needs later.
+        Owner::of(parent).make_folder(parent)?;
         clear(parent);
         let folder = parent.join(format!("run-{}", new_id()));
-        builder.create(&folder).map_err(wrong(&folder))?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .map_err(wrong(&folder))?;
         let lock = File::create(folder.join(LOCK)).map_err(wrong(&folder))?;
         lock.lock().map_err(wrong(&folder))?;
         Ok(Self {

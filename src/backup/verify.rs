@@ -14,7 +14,7 @@ use crate::store::{BackupFile, Engine};
 /// How a trial's database is called; the number is when it was made, in seconds since 1970.
 const TRIAL: &str = "convoke_trial_";
 /// Age of a trial's database at which whoever made it is gone.
-const ABANDONED_SECONDS: i64 = 86_400;
+const ABANDONED_SECONDS: i64 = 3600;
 
 /// A backup that was restored for a trial and found whole.
 #[derive(Clone, Debug)]

@@ -98,6 +98,12 @@ impl Backup {
             Some(Command::List { place }) => {
                 let context = for_a_person(config, None);
                 let place = place.open(&context)?;
+                if let Some(folder) = place.folder().filter(|one| !one.is_dir()) {
+                    return Err(Failure::Command(format!(
+                        "{} is no folder",
+                        folder.display()
+                    )));
+                }
                 let found = backup::list(&place)
                     .await
                     .map_err(|failure| failed(&failure))?;
@@ -123,11 +129,25 @@ impl Place {
 
 /// A place as a person names it: a folder may be just a path, from where we are.
 fn place(text: &str) -> Result<StorageUrl, Failure> {
-    if text.starts_with("file:") || text.starts_with("s3:") {
-        let wrong = |problem| Failure::Command(format!("{text} {problem}"));
-        return text.parse().map_err(wrong);
+    let wrong = |problem| Failure::Refused(format!("--to {text:?} {problem}"));
+    if text.trim().is_empty() {
+        return Err(wrong("names no place".to_owned()));
     }
-    Ok(StorageUrl::File(std::path::absolute(Path::new(text))?))
+    // What begins like a URL was meant as one.
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme);
+    let is_scheme = |scheme: &str| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    };
+    match scheme {
+        Some("file" | "s3") => text.parse().map_err(wrong),
+        Some(other) if is_scheme(other) => Err(wrong(format!(
+            "is neither a folder nor file:///FOLDER nor s3://BUCKET/PREFIX; a folder of that name is ./{text}"
+        ))),
+        _ => Ok(StorageUrl::File(std::path::absolute(Path::new(text))?)),
+    }
 }
 
 impl Make {
@@ -153,9 +173,22 @@ impl Make {
                 verified.map_err(|failure| failed(&failure))?;
                 warn(noted.err().as_ref(), "the service is not told of the trial")?;
             }
-            let gone = backup::prune(&place, keep).await;
-            for name in gone.map_err(|failure| failed(&failure))? {
+            if !made.identified {
+                writeln!(
+                    std::io::stderr().lock(),
+                    "warning: the database cannot be written to and has no id yet: no --keep will ever count or delete this backup"
+                )?;
+            }
+            let pruned = backup::prune(&context, &place, keep, made.name).await;
+            let pruned = pruned.map_err(|failure| failed(&failure))?;
+            for name in pruned.deleted {
                 writeln!(std::io::stdout().lock(), "deleted {name}")?;
+            }
+            for name in pruned.future {
+                writeln!(
+                    std::io::stderr().lock(),
+                    "warning: {name} is dated in the future: it is not counted and never deleted; is a clock wrong?"
+                )?;
             }
             // The last line, for whoever hands it on.
             writeln!(std::io::stdout().lock(), "{}", made.location)?;
@@ -194,12 +227,21 @@ async fn verify(config: &Config, file: &str, identity: Identity) -> Result<ExitC
 impl Restore {
     pub(super) async fn run(self, config: &Config) -> Result<ExitCode, Failure> {
         let context = for_a_person(config, self.identity.identity);
+        let storage =
+            Storage::open(config).map_err(|failure| Failure::Command(failure.to_string()))?;
+        // Without secrets.
+        let (database, storage) = (config.database.direct(), storage.shown());
+        writeln!(
+            std::io::stdout().lock(),
+            "restoring {} into the database {database}, uploaded files into {storage}",
+            self.file,
+        )?;
         let restored = backup::restore(&context, &self.file, self.force).await;
         let restored = restored.map_err(|failure| failed(&failure))?;
         tell(&restored.manifest, "came back")?;
         writeln!(
             std::io::stdout().lock(),
-            "restored: {} as of {}, now of schema {}",
+            "restored: {} as of {} into {database} and {storage}, now of schema {}",
             self.file,
             restored.manifest.taken_at,
             restored.schema
@@ -262,9 +304,8 @@ pub(super) fn context(config: &Config, identity: Option<PathBuf>, progress: Prog
     }
 }
 
-/// The same for a command. What it writes is nobody else's to read, wherever that is.
+/// The same for a command.
 fn for_a_person(config: &Config, identity: Option<PathBuf>) -> Context {
-    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     context(config, identity, Progress::on_terminal())
 }
 

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use super::Failure;
 use super::progress::{Progress, rate};
 use crate::config::{Config, StorageUrl};
-use crate::storage::{Migrated, Migration, Storage, migrate};
+use crate::storage::{Migrated, Migration, NotMigrated, Storage, migrate};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -49,13 +49,15 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<ExitCode, F
     let to = to.unwrap_or_else(|| config.storage.url.clone());
     let failed = |failure: crate::storage::Error| Failure::Command(failure.to_string());
     let open = |url: &StorageUrl| Storage::open_url(url, config).map_err(failed);
-    let (from, to) = (open(&from)?, open(&to)?);
-    if from.shown() == to.shown() {
-        return Err(Failure::Command(format!(
-            "source and target are the same store, {}",
+    if from.overlaps(&to, &config.server.data_dir) {
+        let (from, to) = (open(&from)?, open(&to)?);
+        return Err(Failure::Refused(format!(
+            "source and target are the same store, or one lies in the other: {} and {}",
+            from.shown(),
             to.shown()
         )));
     }
+    let (from, to) = (open(&from)?, open(&to)?);
     let options = Migration {
         dry_run,
         delete_source,
@@ -69,7 +71,10 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<ExitCode, F
     };
     let migrated = migrate(&from, &to, options, &mut tell).await;
     progress.end();
-    let migrated = migrated.map_err(failed)?;
+    let migrated = migrated.map_err(|failure| match failure {
+        NotMigrated::Store(failure) => failed(failure),
+        refused => Failure::Refused(refused.to_string()),
+    })?;
     report(&from, &to, options, &migrated, started)?;
     Ok(if migrated.failed.is_empty() {
         ExitCode::SUCCESS
@@ -113,6 +118,7 @@ fn report(
         elapsed.as_secs_f64(),
     );
     let ending = match (options.dry_run, migrated.failed.is_empty()) {
+        _ if migrated.found.files == 0 => "there is no file in the source".to_owned(),
         (true, _) => "nothing was written".to_owned(),
         (false, true) => "every file was read back and its SHA-256 agrees".to_owned(),
         (false, false) => "not every file was moved: run it again".to_owned(),

@@ -18,6 +18,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 use crate::config::{Config, Loaded, SettingsFile, Sources};
 use crate::telemetry::{self, instruments, signals, traces};
@@ -118,13 +120,16 @@ pub enum Failure {
     /// What was asked for did not happen, and why.
     #[error("{0}")]
     Command(String),
+    /// What was asked for cannot be meant: nothing was done.
+    #[error("{0}")]
+    Refused(String),
 }
 
 impl Failure {
     /// 2 for what the operator has to set right first, else 1.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Settings(_) => ExitCode::from(2),
+            Self::Settings(_) | Self::Refused(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }
@@ -150,6 +155,9 @@ impl Cli {
     /// # Errors
     /// What `stderr` is to be told. A failure of the running service is in its log instead.
     pub async fn run(self) -> Result<ExitCode, Failure> {
+        // What it writes, the database and uploaded files above all, is nobody else's to read.
+        let given = umask(Mode::RWXG | Mode::RWXO);
+        umask(given | Mode::RWXG | Mode::RWXO);
         let sources = self.sources();
         match self.command.unwrap_or(Command::Serve) {
             Command::Serve => {

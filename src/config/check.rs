@@ -62,9 +62,13 @@ fn of_storage(config: &Config, reader: &mut Reader<'_>) {
     let storage = &config.storage;
     reader.require(
         &["storage.url", "storage.fallback_url"],
-        storage.fallback_url.as_ref() != Some(&storage.url),
-        "storage.fallback_url names the same store as storage.url".to_owned(),
-        "the store that was used before, or none",
+        storage
+            .fallback_url
+            .as_ref()
+            .is_none_or(|fallback| !fallback.overlaps(&storage.url, &config.server.data_dir)),
+        "storage.fallback_url leads to the same store as storage.url, or one lies in the other"
+            .to_owned(),
+        "the store that was used before, apart from the new one, or none",
     );
     reader.require(
         &["storage.s3_access_key_id", "storage.s3_secret_access_key"],

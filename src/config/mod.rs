@@ -12,6 +12,7 @@ mod file;
 mod key_file;
 mod media_range;
 mod net;
+mod overlap;
 mod reader;
 mod recipient;
 mod redis_url;

@@ -1,7 +1,7 @@
 //! Events: what they hold and what is allowed of it.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 use uuid::Uuid;
 
 use super::{fault::Faults, seats::Seats, text, text_enum, when::Period, words};
@@ -190,6 +190,62 @@ fn has_nul(value: &Value) -> bool {
             .iter()
             .any(|(name, value)| name.contains('\0') || has_nul(value)),
         _ => false,
+    }
+}
+
+/// An event as it is shown, in the form in which it is stored.
+#[derive(Clone, Debug)]
+pub struct EventView {
+    /// UUIDv7.
+    pub id: Uuid,
+    /// iCalendar `UID`.
+    pub uid: String,
+    /// Who made it.
+    pub organizer_id: Uuid,
+    /// What it is called.
+    pub title: String,
+    /// What it is about.
+    pub description: String,
+    /// Where it is.
+    pub location: String,
+    /// The civil time or date of its start; see [`super::when::When::local_text`].
+    pub start_local: String,
+    /// The zone of its start; none for a date.
+    pub start_zone: Option<String>,
+    /// The civil time or date of its end.
+    pub end_local: String,
+    /// The zone of its end; none for a date.
+    pub end_zone: Option<String>,
+    /// The instant of its start.
+    pub start_utc: Timestamp,
+    /// The instant of its end.
+    pub end_utc: Timestamp,
+    /// Number of seats; `None` without limit.
+    pub capacity: Option<i64>,
+    /// Seats held.
+    pub seats_taken: i64,
+    /// Whether people may wait for a seat.
+    pub waitlist_enabled: bool,
+    /// Who sees it.
+    pub visibility: Visibility,
+    /// How far the plans are.
+    pub status: EventStatus,
+    /// An array of words, as JSON.
+    pub tags: Box<RawValue>,
+    /// An object, as JSON.
+    pub metadata: Box<RawValue>,
+    /// Grows by one with each change of what is shown.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When what is shown last changed.
+    pub updated_at: Timestamp,
+}
+
+impl EventView {
+    /// The tag of this state.
+    pub fn tag(&self) -> String {
+        self.version.to_string()
     }
 }
 

@@ -1,13 +1,16 @@
 //! Moves files from one store to another while both are in use.
 //!
 //! A key is never written twice, so a file that is in both is the same or damaged. Each copy is read back, and only what was read
-//! back alike counts as moved; nothing is deleted before. There is no state but the stores themselves: a run that was killed is
+//! back alike counts as moved; nothing is deleted before. A mark written through the target must not be seen in the source: then both
+//! are one store, and deleting from the one would delete from the other. There is no state but the stores themselves: a run that was killed is
 //! taken up by comparing again what is there already.
 
+use axum::body::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join};
 use sha2::{Digest as _, Sha256};
 
 use super::{Error, Reason, Storage, Stored};
+use crate::domain::new_id;
 
 /// Failures after which a run gives up: by then it is the store, not the file.
 const PATIENCE: usize = 20;
@@ -77,21 +80,48 @@ enum Fault {
     Short(u64, u64),
 }
 
+/// Why a run did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum NotMigrated {
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// There is no such folder.
+    #[error("the source, {0}, does not exist")]
+    NoSource(String),
+    /// What is written to the target appears in the source.
+    #[error(
+        "source and target are the same store, or one lies in the other: what was written to {to} was seen in {from}"
+    )]
+    SameStore {
+        /// The source.
+        from: String,
+        /// The target.
+        to: String,
+    },
+}
+
 /// Moves every file. Those that cannot be moved are in the report and do not hold up the others.
 ///
 /// # Errors
-/// When the source cannot be listed.
+/// When the source is not there, cannot be listed, or is the target too; nothing was copied or deleted then.
 pub async fn migrate(
     from: &Storage,
     to: &Storage,
     options: Migration,
     told: &mut (dyn FnMut(MigrationStep) + Send),
-) -> Result<Migrated, Error> {
-    let mut all = Migrated::default();
-    let mut listed = std::pin::pin!(from.list(""));
-    while let Some(one) = listed.try_next().await? {
-        all.found.add(one.size);
+) -> Result<Migrated, NotMigrated> {
+    if from.0.folder.as_ref().is_some_and(|one| !one.is_dir()) {
+        return Err(NotMigrated::NoSource(from.shown().to_owned()));
     }
+    let mut all = Migrated {
+        found: if options.dry_run {
+            count(from, None).await?.0
+        } else {
+            count_apart(from, to).await?
+        },
+        ..Migrated::default()
+    };
     let mut outcomes = from
         .list("")
         .map(|item| async move {
@@ -123,6 +153,45 @@ pub async fn migrate(
         }
     }
     Ok(all)
+}
+
+/// Counts what is in the source, with a mark in the target meanwhile.
+async fn count_apart(from: &Storage, to: &Storage) -> Result<Tally, NotMigrated> {
+    // Where the collector of orphans looks: it takes one that a killed run left.
+    let name = format!("same-store-{}", new_id());
+    let mark = format!("attachments/{name}");
+    to.put(&mark, Bytes::from_static(b"convoke files migrate\n"))
+        .await?;
+    let looked = async {
+        // At once too, for the other look may take long.
+        let seen = match from.head_here(&mark).await {
+            Ok(_) => true,
+            Err(failure) if failure.reason() == Reason::NotFound => false,
+            Err(failure) => return Err(failure),
+        };
+        let (found, listed) = count(from, Some(&name)).await?;
+        Ok((found, seen || listed))
+    };
+    let looked = looked.await;
+    to.delete_here(&mark).await?;
+    match looked? {
+        (found, false) => Ok(found),
+        (_, true) => Err(NotMigrated::SameStore {
+            from: from.shown().to_owned(),
+            to: to.shown().to_owned(),
+        }),
+    }
+}
+
+/// Counts the files of a store; also tells whether one of them is this mark, at whatever depth.
+async fn count(store: &Storage, mark: Option<&str>) -> Result<(Tally, bool), Error> {
+    let (mut found, mut seen) = (Tally::default(), false);
+    let mut listed = std::pin::pin!(store.list(""));
+    while let Some(one) = listed.try_next().await? {
+        found.add(one.size);
+        seen |= mark.is_some_and(|mark| one.key.ends_with(mark));
+    }
+    Ok((found, seen))
 }
 
 /// Moves one file; also tells whether it was deleted from the source.

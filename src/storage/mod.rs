@@ -28,7 +28,7 @@ use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _};
 
 pub use self::download::Download;
 pub use self::error::{Error, Reason};
-pub use self::migrate::{Migrated, Migration, MigrationStep, migrate};
+pub use self::migrate::{Migrated, Migration, MigrationStep, NotMigrated, migrate};
 pub use self::observed::OPERATIONS;
 pub use self::sign::Presented;
 pub use self::upload::Upload;
@@ -119,6 +119,11 @@ impl Storage {
     /// The store's URL, without any secret.
     pub fn shown(&self) -> &str {
         &self.0.shown
+    }
+
+    /// The folder, where it is one.
+    pub fn folder(&self) -> Option<&std::path::Path> {
+        self.0.folder.as_deref()
     }
 
     /// Begins to write a file, which appears under its key when [`Upload::finish`] has answered, and not before.

@@ -9,6 +9,10 @@ use crate::config::Sources;
 const PART: usize = 512 << 10;
 
 fn storage(folder: &std::path::Path) -> Storage {
+    Storage::open(&config(folder)).unwrap()
+}
+
+fn config(folder: &std::path::Path) -> Config {
     let mut sources = Sources::from_process();
     sources.file = crate::config::SettingsFile::Absent;
     sources.environment = [
@@ -16,7 +20,7 @@ fn storage(folder: &std::path::Path) -> Storage {
         ("CONVOKE_STORAGE_URL".to_owned(), "file:below/files".into()),
     ]
     .into();
-    Storage::open(&Config::load(&sources).unwrap().config).unwrap()
+    Config::load(&sources).unwrap().config
 }
 
 async fn keys(storage: &Storage, folder: &str) -> Vec<String> {
@@ -178,4 +182,40 @@ fn a_bucket_opens_without_asking_it() {
         ("s3", "s3://bucket/prefix")
     );
     assert!(storage.signs() && !format!("{storage:?}").contains("very-secret"));
+}
+
+#[tokio::test]
+async fn what_is_written_to_the_target_and_seen_in_the_source_stops_a_move() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = storage(folder.path());
+    storage
+        .put("attachments/a", Bytes::from_static(b"x"))
+        .await
+        .unwrap();
+    let open = |path: &str| {
+        let url = format!("file://{}/{path}", folder.path().display());
+        Storage::open_url(&url.parse().unwrap(), &config(folder.path())).unwrap()
+    };
+    let options = Migration {
+        dry_run: false,
+        delete_source: true,
+        parallel: 1,
+    };
+    for (from, to) in [
+        ("below/files", "below/files"),
+        ("below/files/attachments", "below/files"),
+        ("below", "below/files"),
+    ] {
+        let (from, to) = (open(from), open(to));
+        let outcome = migrate(&from, &to, options, &mut |_| {}).await;
+        assert!(
+            matches!(outcome, Err(NotMigrated::SameStore { .. })),
+            "{outcome:?}"
+        );
+        assert_eq!(keys(&storage, "").await, ["attachments/a"]);
+    }
+    let (from, to) = (open("below/files"), open("new"));
+    let moved = migrate(&from, &to, options, &mut |_| {}).await.unwrap();
+    assert_eq!((moved.copied.files, moved.deleted.files), (1, 1));
+    assert_eq!(keys(&to, "").await, ["attachments/a"]);
 }

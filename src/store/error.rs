@@ -1,5 +1,7 @@
 //! What can go wrong in the store. Knows nothing of HTTP.
 
+use std::sync::Arc;
+
 use super::engine::Engine;
 use crate::{domain::fault::Fault, telemetry::instruments::error_types};
 
@@ -59,6 +61,9 @@ pub enum Error {
         /// The same as a bounded word.
         error_type: &'static str,
     },
+    /// Several look-ups were made at once, and this came of it for all of them.
+    #[error(transparent)]
+    Together(Arc<Error>),
     /// The database refused a statement; a fault of ours.
     #[error("the database refused a statement")]
     Database(#[source] sqlx::Error),
@@ -202,6 +207,7 @@ impl Error {
                 error_type(engine, error)
             }
             Self::BatchRolledBack { error_type, .. } => error_type,
+            Self::Together(failure) => failure.error_type(engine),
             _ => "_OTHER",
         }
     }
@@ -213,6 +219,9 @@ impl Error {
 
     /// Whether the failure says something of the service or the database, not of the request.
     pub fn is_failure(&self) -> bool {
+        if let Self::Together(failure) = self {
+            return failure.is_failure();
+        }
         matches!(
             self,
             Self::Unavailable(_)

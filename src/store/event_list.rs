@@ -9,6 +9,7 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
+use jiff::SignedDuration;
 use sqlx::query_as;
 use uuid::Uuid;
 
@@ -17,12 +18,13 @@ use super::{
     columns::Timestamp,
     engine::{Engine, Sql, statement},
     error::Error,
-    event_row::{EventRow, columns},
+    event_view::{self, GivenEvent, ViewRow, view_cells, view_columns},
+    one_value,
     replica::listing,
 };
 use crate::domain::{
     actor::Actor,
-    event::{Event, EventStatus, Visibility},
+    event::{EventStatus, EventView, Visibility},
     page::{Page, PageRequest},
     words::query_words,
 };
@@ -47,9 +49,9 @@ impl Sort {
         }
     }
 
-    fn key(self, event: &Event) -> jiff::Timestamp {
+    fn key(self, event: &EventView) -> jiff::Timestamp {
         match self {
-            Self::Start => event.content.period.start_utc,
+            Self::Start => event.start_utc,
             Self::Created => event.created_at,
             Self::Updated => event.updated_at,
         }
@@ -90,6 +92,11 @@ enum Bind {
     Time(jiff::Timestamp),
     Count(i64),
 }
+
+const EVENTS: &str = "events e";
+
+/// Lengths of events, in hours, up to which they are classed; see the migration `0004_lengths`.
+const LENGTHS: [i64; 6] = [1, 4, 16, 64, 256, 1024];
 
 /// A statement under construction.
 struct Builder {
@@ -183,31 +190,122 @@ impl Builder {
         let column = query.sort.column();
         let direction = if query.descending { " DESC" } else { "" };
         let limit = self.bind(Bind::Count(page.limit + 1));
-        let order = format!("ORDER BY e.{column}{direction}, e.id{direction} LIMIT {limit}");
-        let branches = self.branches(actor, query);
-        if let [(table, condition)] = branches.as_slice() {
-            return format!(
-                "SELECT {} FROM {table} WHERE {conditions}{condition} {order}",
-                columns!()
-            );
+        let order_of = |table| {
+            format!("ORDER BY {table}.{column}{direction}, {table}.id{direction} LIMIT {limit}")
+        };
+        let order = order_of("e");
+        let mut branches = self.branches(actor, query);
+        if let (Some(from), Sort::Start) = (query.from, query.sort) {
+            self.from(from, &mut branches, actor, query, page.after);
         }
+        if let [(table, condition)] = branches.as_slice() {
+            return self.shown(&format!("{table} WHERE {conditions}{condition} {order}"));
+        }
+        // What decides of the order is in the index: the events themselves are fetched for the page alone. By SQLite's own number of
+        // a row, which the index holds, that is one look-up less.
+        let (key, number, ordered) = if self.engine == Engine::Postgres {
+            ("id", "", order.as_str())
+        } else {
+            ("row_id", ", e.row_id", "")
+        };
         let branches: Vec<String> = branches
             .iter()
-            .enumerate()
-            .map(|(i, (table, condition))| {
-                format!("SELECT b{i}.id FROM (SELECT e.id FROM {table} WHERE {conditions}{condition} {order}) b{i}")
+            .map(|(table, condition)| {
+                format!(
+                    "SELECT * FROM (SELECT e.{column}, e.id{number} FROM {table} WHERE {conditions}{condition} {order}) b"
+                )
             })
             .collect();
-        format!(
-            "SELECT {} FROM ({}) v JOIN events e ON e.id = v.id {order}",
-            columns!(),
-            branches.join(" UNION ")
-        )
+        let branches = branches.join(" UNION ");
+        self.shown(&format!(
+            "(SELECT * FROM ({branches}) u {}) v CROSS JOIN events e WHERE e.{key} = v.{key} {ordered}",
+            order_of("u")
+        ))
+    }
+
+    /// Whoever asks for what ends after an instant, in the order of its start, must not be led past everything that has ever
+    /// ended. So what starts later is one part, and what has started and still goes on is the other: an event of a certain length
+    /// cannot have started earlier than that length ago.
+    fn from(
+        &mut self,
+        from: jiff::Timestamp,
+        branches: &mut Vec<(&'static str, String)>,
+        actor: Actor,
+        query: &EventQuery,
+        after: Option<EventKey>,
+    ) {
+        let at = self.bind(Bind::Time(from));
+        for (_, condition) in branches.iter_mut() {
+            condition.push_str(&format!(" AND e.start_utc >= {at}"));
+        }
+        let over = after.is_some_and(|(micros, _)| micros >= from.as_microsecond());
+        if over && !query.descending {
+            return;
+        }
+        let seen = self.seen(actor, query);
+        let longest = LENGTHS.iter().map(|hours| Some(*hours)).chain([None]);
+        for (class, hours) in longest.enumerate() {
+            let earliest = hours
+                .and_then(|hours| from.checked_sub(SignedDuration::from_hours(hours)).ok())
+                .map(|earliest| self.bind(Bind::Time(earliest)))
+                .map(|earliest| format!(" AND e.start_utc >= {earliest}"))
+                .unwrap_or_default();
+            let length = self.length();
+            branches.push((
+                EVENTS,
+                format!(" AND {length} = {class}{earliest} AND e.start_utc < {at}{seen}"),
+            ));
+        }
+    }
+
+    /// The class of an event's length, as the index `events_length` has it.
+    fn length(&self) -> String {
+        let cases: Vec<String> = LENGTHS
+            .iter()
+            .enumerate()
+            .map(|(class, hours)| match self.engine {
+                Engine::Postgres => {
+                    format!("WHEN e.end_utc - e.start_utc <= interval '{hours} hours' THEN {class}")
+                }
+                Engine::Sqlite => {
+                    format!("WHEN e.end_utc - e.start_utc <= {hours} * 3600000000 THEN {class}")
+                }
+            })
+            .collect();
+        format!("CASE {} ELSE {} END", cases.join(" "), LENGTHS.len())
+    }
+
+    /// A condition of those that the caller may see, for a few events that are found by something else.
+    fn seen(&mut self, actor: Actor, query: &EventQuery) -> String {
+        let mine = query.organizer_id == Some(actor.user_id);
+        if !query.participating && (actor.is_admin() || mine) {
+            return String::new();
+        }
+        let me = self.bind(Bind::Id(actor.user_id));
+        let takes_part = format!(
+            "EXISTS (SELECT 1 FROM participants p WHERE p.event_id = e.id AND p.user_id = {me})"
+        );
+        if query.participating {
+            format!(" AND {takes_part}")
+        } else {
+            format!(" AND (e.visibility = 'public' OR e.organizer_id = {me} OR {takes_part})")
+        }
+    }
+
+    /// What is selected of events in an order: rows on PostgreSQL, and on SQLite all of them as one value.
+    fn shown(&self, events: &str) -> String {
+        match self.engine {
+            Engine::Postgres => format!("SELECT {} FROM {events}", view_columns!()),
+            Engine::Sqlite => format!(
+                "SELECT json_group_array(json_array({})) FROM (SELECT {} FROM {events}) v",
+                view_cells!("v"),
+                view_columns!()
+            ),
+        }
     }
 
     /// Where visible events come from: tables and a further condition.
     fn branches(&mut self, actor: Actor, query: &EventQuery) -> Vec<(&'static str, String)> {
-        const EVENTS: &str = "events e";
         const PARTICIPATING: &str = "participants p JOIN events e ON e.id = p.event_id";
         let mine = query.organizer_id == Some(actor.user_id);
         if !query.participating && (actor.is_admin() || mine) {
@@ -252,16 +350,18 @@ impl Store {
         actor: Actor,
         query: &EventQuery,
         page: &PageRequest<EventKey>,
-    ) -> Result<Page<Event, EventKey>, Error> {
+    ) -> Result<Page<EventView, EventKey>, Error> {
         let mut builder = Builder {
             engine: self.engine(),
             binds: Vec::new(),
         };
         let text = Sql::same(intern(builder.statement(actor, query, page)));
         let binds = &builder.binds;
-        let rows = listing!(self, |session| {
+        let searches = query.text.is_some() && self.engine() == Engine::Postgres;
+        let given: Vec<GivenEvent> = listing!(self, |session| {
             statement!(session, "events.list", text, |sql, link| {
-                let mut query = query_as::<_, EventRow>(sql);
+                // How often a word occurs decides how it is best looked for, so a search is planned anew for its words.
+                let mut query = query_as(sql).persistent(!searches);
                 for bind in binds {
                     query = match bind {
                         Bind::Id(id) => query.bind(*id),
@@ -273,11 +373,9 @@ impl Store {
                 query.fetch_all(link)
             })
         })?;
-        let events = rows
-            .into_iter()
-            .map(Event::try_from)
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Page::from_items(events, page.limit, |event| {
+        let events = one_value::all(given, event_view::read)?;
+        let events = events.into_iter().map(|ViewRow(event)| event).collect();
+        Ok(Page::from_items(events, page.limit, |event: &EventView| {
             (query.sort.key(event).as_microsecond(), event.id)
         }))
     }

@@ -22,7 +22,6 @@ macro_rules! columns {
          e.status, e.tags, e.metadata, e.version, e.created_at, e.updated_at"
     };
 }
-pub(super) use columns;
 
 #[derive(FromRow)]
 pub(super) struct EventRow {

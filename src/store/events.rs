@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use sqlx::{query, query_as};
+use sqlx::query;
 use uuid::Uuid;
 
 use super::{
     Store,
     changes::{self, NewChange},
     columns::Timestamp,
-    engine::{Session, Sql, reading, statement, transaction},
+    engine::{Session, Sql, statement, transaction},
     error::{Error, Refusal},
-    event_row::{self, EventRow, columns},
+    event_row,
     idempotency::Receipt,
     seating::{self, Seated},
     writer::{Job, Reply},
@@ -145,29 +145,6 @@ impl Store {
             }
         }
         Ok(Arc::unwrap_or_clone(event))
-    }
-
-    /// An event that the caller may see, in one statement.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] when there is none.
-    pub async fn event(&self, actor: Actor, id: Uuid) -> Result<Event, Error> {
-        const SQL: Sql = Sql::same(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM events e WHERE e.id = $1 AND e.deleted_at IS NULL AND (e.visibility = 'public' OR e.organizer_id = $2 OR $3 \
-             OR EXISTS (SELECT 1 FROM participants p WHERE p.event_id = e.id AND p.user_id = $2))"
-        ));
-        let row = reading!(self, |session| {
-            statement!(session, "events.find", SQL, |sql, link| {
-                query_as::<_, EventRow>(sql)
-                    .bind(id)
-                    .bind(actor.user_id)
-                    .bind(actor.is_admin())
-                    .fetch_optional(link)
-            })
-        })?;
-        row.ok_or(Error::NotFound)?.try_into()
     }
 
     /// Changes an event: `change` is given what is stored and returns what is wanted.

@@ -13,8 +13,10 @@ mod database_clock;
 mod deliveries;
 mod engine;
 mod error;
+mod event_find;
 mod event_list;
 mod event_row;
+mod event_view;
 mod events;
 mod files;
 mod gate;
@@ -26,6 +28,7 @@ mod link;
 mod listening;
 mod migrate;
 mod notifications;
+mod one_value;
 mod open;
 mod operations;
 mod participants;
@@ -115,6 +118,13 @@ struct Inner {
     /// Told after each commit that may have left a delivery.
     outbox: tokio::sync::Notify,
     generations: Arc<Generations>,
+    lookups: Arc<event_find::Queue>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.lookups.close();
+    }
 }
 
 /// The store. Cheap to clone.
@@ -132,14 +142,15 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the store and waits for its database. `spawn` runs the task that commits SQLite's batches.
+    /// Opens the store and waits for its database. `spawn` runs the tasks that serve it: those that answer look-ups, and the one
+    /// that commits SQLite's batches.
     ///
     /// # Errors
     /// When the database cannot be reached within [`Settings::startup_timeout`], or the URL is not understood.
     pub async fn open(
         settings: Settings,
         clock: Clock,
-        spawn: impl FnOnce(futures_util::future::BoxFuture<'static, ()>),
+        spawn: impl Fn(futures_util::future::BoxFuture<'static, ()>),
     ) -> Result<Self, Error> {
         let mut replica = None;
         let pools = if settings.is_sqlite() {
@@ -182,10 +193,15 @@ impl Store {
             clock,
             outbox: tokio::sync::Notify::new(),
             generations: Arc::default(),
+            lookups: Arc::default(),
         };
         let store = Self {
             inner: Arc::new(inner),
         };
+        for _ in 0..event_find::LANES {
+            let lookups = Arc::clone(&store.inner.lookups);
+            spawn(Box::pin(lookups.serve(Arc::downgrade(&store.inner))));
+        }
         store.ping().await?;
         Ok(store)
     }

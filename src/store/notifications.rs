@@ -1,7 +1,10 @@
 //! Inboxes.
 
-use serde_json::Value;
-use sqlx::{FromRow, query, query_as, types::Json};
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sqlx::{FromRow, Row as _, postgres::PgRow, query, query_as, types::Json};
 use uuid::Uuid;
 
 use super::{
@@ -10,6 +13,7 @@ use super::{
     engine::{Sql, statement, transaction},
     error::Error,
     idempotency::Receipt,
+    one_value::{self, Given, corrupt},
     replica::listing,
 };
 use crate::domain::{
@@ -26,35 +30,78 @@ pub struct Notification {
     pub kind: ChangeKind,
     /// To which event.
     pub event_id: Uuid,
-    /// What is told of it.
-    pub data: Value,
+    /// What is told of it, as JSON.
+    pub data: Box<RawValue>,
     /// When its owner read it.
     pub read_at: Option<jiff::Timestamp>,
     /// When it arrived.
     pub created_at: jiff::Timestamp,
 }
 
-#[derive(FromRow)]
-struct NotificationRow {
-    id: Uuid,
-    kind: ChangeKind,
-    event_id: Uuid,
-    data: Json<Value>,
-    read_at: Option<Timestamp>,
-    created_at: Timestamp,
+impl FromRow<'_, PgRow> for Notification {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get(0)?,
+            kind: row.try_get(1)?,
+            event_id: row.try_get(2)?,
+            data: row.try_get::<Json<_>, _>(3)?.0,
+            read_at: row.try_get::<Option<Timestamp>, _>(4)?.map(|at| at.0),
+            created_at: row.try_get::<Timestamp, _>(5)?.0,
+        })
+    }
 }
 
-impl From<NotificationRow> for Notification {
-    fn from(row: NotificationRow) -> Self {
-        Self {
-            id: row.id,
-            kind: row.kind,
-            event_id: row.event_id,
-            data: row.data.0,
-            read_at: row.read_at.map(|at| at.0),
-            created_at: row.created_at.0,
-        }
+/// What `list!` makes on SQLite, in its order.
+#[derive(Deserialize)]
+struct Cells<'a>(
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] Cow<'a, str>,
+    Box<RawValue>,
+    Option<i64>,
+    i64,
+);
+
+impl TryFrom<Cells<'_>> for Notification {
+    type Error = Error;
+
+    fn try_from(cells: Cells<'_>) -> Result<Self, Error> {
+        let time = |micros| jiff::Timestamp::from_microsecond(micros).map_err(corrupt);
+        Ok(Self {
+            id: Uuid::try_parse(&cells.0).map_err(corrupt)?,
+            kind: ChangeKind::parse(&cells.1).unwrap_or(ChangeKind::Other),
+            event_id: Uuid::try_parse(&cells.2).map_err(corrupt)?,
+            data: cells.3,
+            read_at: cells.4.map(time).transpose()?,
+            created_at: time(cells.5)?,
+        })
     }
+}
+
+fn read(text: &str) -> Result<Vec<Notification>, Error> {
+    let all: Vec<Cells<'_>> = serde_json::from_str(text).map_err(corrupt)?;
+    all.into_iter().map(Notification::try_from).collect()
+}
+
+/// A page of an inbox, of those that satisfy a condition.
+macro_rules! list {
+    ($condition:literal) => {
+        Sql::each(
+            concat!(
+                "SELECT id, kind, event_id, data, read_at, created_at FROM notifications \
+                 WHERE recipient_id = $1 AND id < $2",
+                $condition,
+                " ORDER BY id DESC LIMIT $3"
+            ),
+            concat!(
+                "SELECT json_group_array(json_array(hex(id), kind, hex(event_id), json(data), read_at, created_at)) \
+                 FROM (SELECT id, kind, event_id, data, read_at, created_at FROM notifications \
+                 WHERE recipient_id = $1 AND id < $2",
+                $condition,
+                " ORDER BY id DESC LIMIT $3)"
+            ),
+        )
+    };
 }
 
 impl Store {
@@ -68,33 +115,24 @@ impl Store {
         unread: Option<bool>,
         page: &PageRequest<Uuid>,
     ) -> Result<Page<Notification, Uuid>, Error> {
-        const ALL: Sql = Sql::same(
-            "SELECT id, kind, event_id, data, read_at, created_at FROM notifications \
-             WHERE recipient_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
-        );
-        const UNREAD: Sql = Sql::same(
-            "SELECT id, kind, event_id, data, read_at, created_at FROM notifications \
-             WHERE recipient_id = $1 AND id < $2 AND read_at IS NULL ORDER BY id DESC LIMIT $3",
-        );
-        const READ: Sql = Sql::same(
-            "SELECT id, kind, event_id, data, read_at, created_at FROM notifications \
-             WHERE recipient_id = $1 AND id < $2 AND read_at IS NOT NULL ORDER BY id DESC LIMIT $3",
-        );
+        const ALL: Sql = list!("");
+        const UNREAD: Sql = list!(" AND read_at IS NULL");
+        const READ: Sql = list!(" AND read_at IS NOT NULL");
         let (name, sql) = match unread {
             None => ("notifications.list", ALL),
             Some(true) => ("notifications.list_unread", UNREAD),
             Some(false) => ("notifications.list_read", READ),
         };
-        let rows = listing!(self, |session| {
+        let given: Vec<Given<Notification>> = listing!(self, |session| {
             statement!(session, name, sql, |sql, link| {
-                query_as::<_, NotificationRow>(sql)
+                query_as(sql)
                     .bind(recipient)
                     .bind(page.after.unwrap_or(Uuid::max()))
                     .bind(page.limit + 1)
                     .fetch_all(link)
             })
         })?;
-        let items = rows.into_iter().map(Notification::from).collect();
+        let items = one_value::all(given, read)?;
         Ok(Page::from_items(
             items,
             page.limit,

@@ -9,6 +9,7 @@ use std::str::FromStr as _;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, SqliteConnection};
+use uuid::Uuid;
 
 use super::engine::{Engine, Link};
 use super::error::Error;
@@ -186,6 +187,46 @@ impl Aside {
             Link::Postgres(link) => sqlx::query_scalar(SQL).fetch_one(link).await?,
             Link::Sqlite(link) => sqlx::query_scalar(SQL).fetch_one(link).await?,
         })
+    }
+
+    /// The id by which backups know the database, once it has one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn identity(&mut self) -> Result<Option<Uuid>, Error> {
+        const SQL: &str = "SELECT value FROM meta WHERE name = 'database_id'";
+        let found: Option<String> = match self.link() {
+            Link::Postgres(link) => sqlx::query_scalar(SQL).fetch_optional(link).await?,
+            Link::Sqlite(link) => sqlx::query_scalar(SQL).fetch_optional(link).await?,
+        };
+        Ok(found.and_then(|id| id.parse().ok()))
+    }
+
+    /// Gives the database this id, if it has none.
+    ///
+    /// # Errors
+    /// When it cannot be written to.
+    pub async fn give_identity(&mut self, id: Uuid) -> Result<(), Error> {
+        const SQL: &str = "INSERT INTO meta (name, value) VALUES ('database_id', $1) ON CONFLICT (name) DO NOTHING";
+        let id = id.to_string();
+        match self.link() {
+            Link::Postgres(link) => sqlx::query(SQL).bind(id).execute(link).await.map(|_| ())?,
+            Link::Sqlite(link) => sqlx::query(SQL).bind(id).execute(link).await.map(|_| ())?,
+        }
+        Ok(())
+    }
+
+    /// Takes the id away: what was restored lives beside the one that the backup was made of, until somebody says otherwise.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_identity(&mut self) -> Result<(), Error> {
+        const SQL: &str = "DELETE FROM meta WHERE name = 'database_id'";
+        match self.link() {
+            Link::Postgres(link) => sqlx::query(SQL).execute(link).await.map(|_| ())?,
+            Link::Sqlite(link) => sqlx::query(SQL).execute(link).await.map(|_| ())?,
+        }
+        Ok(())
     }
 
     /// The next uploaded files by key, after this one; none at the end, or in a schema that has no table for them.

@@ -148,6 +148,7 @@ pub static INSTRUMENTS: &[Instrument] = &[
     // The database client.
     seconds("db_client_operation_duration_seconds", &["db_system_name", "db_query_summary", "error_type"], DATABASE_BOUNDS, "Time of a named database operation; error_type is empty when it succeeded."),
     counter("db_client_operation_errors_total", &["db_system_name", "error_type"], "Database operations that failed, by what went wrong; some are no fault, such as a unique constraint at work or a transaction to be tried again."),
+    Instrument { unit: "", ..seconds("db_client_read_batch_size", &[], BATCH_BOUNDS, "Look-ups of events that shared one statement.") },
     Instrument { unit: "", ..seconds("db_client_write_batch_size", &[], BATCH_BOUNDS, "Writes that shared one commit of SQLite's writer; empty on PostgreSQL.") },
     counter("db_client_operation_retries_total", &["db_system_name", "reason"], "Database operations tried again, by what went wrong before."),
     gauge("db_client_connection_count", "", &["pool_name", "state"], "Connections of a pool, by state (idle or used)."),

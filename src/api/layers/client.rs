@@ -3,8 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::{
-    extract::{ConnectInfo, Request, State},
-    middleware::Next,
+    extract::{ConnectInfo, Request},
     response::Response,
 };
 use http::{HeaderMap, header};
@@ -22,7 +21,11 @@ pub(crate) struct Client {
 }
 
 /// Notes the client for those further in.
-pub(crate) async fn identify(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn identify<F: Future<Output = Response>>(
+    api: &Api,
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let peer = request
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()
@@ -31,7 +34,7 @@ pub(crate) async fn identify(State(api): State<Api>, mut request: Request, next:
     let peer = peer.unwrap_or(IpAddr::from([127, 0, 0, 1]));
     let client = client_of(peer, request.headers(), &api.trusted_proxies);
     request.extensions_mut().insert(client);
-    next.run(request).await
+    next(request).await
 }
 
 /// Walks from the peer outwards for as long as each hop is a trusted proxy: what an untrusted one wrote is worth nothing.

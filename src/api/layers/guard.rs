@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use axum::{
     body::Body,
-    extract::{MatchedPath, Request, State},
-    middleware::Next,
+    extract::{MatchedPath, Request},
     response::{IntoResponse, Response},
 };
 use http::{Method, header};
@@ -28,14 +27,14 @@ pub(crate) fn brings_a_file(request: &Request) -> bool {
 }
 
 /// Answers 503 at once when as many requests are in flight as may be: to queue them would only make all of them late.
-pub(crate) async fn bound_in_flight(
-    State(api): State<Api>,
+pub(crate) async fn bound_in_flight<F: Future<Output = Response>>(
+    api: &Api,
     request: Request,
-    next: Next,
+    next: impl FnOnce(Request) -> F,
 ) -> Response {
     // A load balancer that is told "overloaded" would send everything to the other replicas, which are no better off.
     if request.uri().path().trim_end_matches('/') == "/health" {
-        return next.run(request).await;
+        return next(request).await;
     }
     let Ok(_place) = api.limits.in_flight.try_acquire() else {
         requests::shed("overload");
@@ -45,15 +44,19 @@ pub(crate) async fn bound_in_flight(
         )
         .into_response();
     };
-    next.run(request).await
+    next(request).await
 }
 
 /// Gives a request up at its deadline.
-pub(crate) async fn bound_time(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(crate) async fn bound_time<F: Future<Output = Response>>(
+    api: &Api,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     if brings_a_file(&request) {
-        return next.run(request).await;
+        return next(request).await;
     }
-    let answered = tokio::time::timeout(api.limits.request_timeout, next.run(request)).await;
+    let answered = tokio::time::timeout(api.limits.request_timeout, next(request)).await;
     answered.unwrap_or_else(|_| {
         requests::shed("deadline");
         Problem::new(
@@ -69,7 +72,11 @@ pub(crate) async fn bound_time(State(api): State<Api>, request: Request, next: N
 pub(crate) struct BodyTime(pub(crate) Duration);
 
 /// Refuses a body that says it is too large, and stops reading one that is.
-pub(crate) async fn bound_body(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(crate) async fn bound_body<F: Future<Output = Response>>(
+    api: &Api,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let limit = if brings_a_file(&request) {
         let matched = request.extensions().get::<MatchedPath>();
         let path = matched.map_or("", |path| path.as_str().trim_end_matches('/'));
@@ -93,5 +100,5 @@ pub(crate) async fn bound_body(State(api): State<Api>, request: Request, next: N
     request
         .extensions_mut()
         .insert(BodyTime(api.limits.request_timeout / 2));
-    next.run(request).await
+    next(request).await
 }

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{extract::Request, response::Response};
 use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -22,14 +18,18 @@ const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 const HSTS: &str = "max-age=63072000; includeSubDomains";
 
 /// Adds the headers. HSTS only over TLS: elsewhere browsers must ignore it (RFC 6797 §7.2).
-pub(crate) async fn secure(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(crate) async fn secure<F: Future<Output = Response>>(
+    api: &Api,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let docs = request.uri().path().starts_with("/docs");
     let tls = api.hsts
         && request
             .extensions()
             .get::<Client>()
             .is_some_and(|client| client.tls);
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     let headers = response.headers_mut();
     let policy = if docs { DOCS_POLICY } else { DATA_POLICY };
     // A file brings a stricter one.

@@ -11,9 +11,8 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, Request},
     http::request::Parts,
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -58,27 +57,32 @@ impl<S: Send + Sync> FromRequestParts<S> for Once {
 }
 
 /// Does the request's work once.
-pub(crate) async fn once(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn once<F: Future<Output = Response>>(
+    api: &Api,
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     // To know whether a file is the same it would have to be kept, or sent again: it is not done once.
     if request.method() != Method::POST || brings_a_file(&request) {
-        return next.run(request).await;
+        return next(request).await;
     }
     // Without a principal there is nobody whose key it could be; and an answer with tokens is nobody's to have twice.
     let Some(Authentication::Known(principal)) =
         request.extensions().get::<Authentication>().copied()
     else {
-        return next.run(request).await;
+        return next(request).await;
     };
     match key_of(request.headers()) {
-        Ok(None) => next.run(request).await,
-        Ok(Some(_)) if request.uri().path().starts_with("/api/v1/auth/") => next.run(request).await,
-        Ok(Some(key)) => run_once(api, request, next, principal, &key)
+        Ok(None) => next(request).await,
+        Ok(Some(_)) if request.uri().path().starts_with("/api/v1/auth/") => next(request).await,
+        // Apart: what few requests need would make the way of all of them longer.
+        Ok(Some(key)) => Box::pin(run_once(api, request, next, principal, &key))
             .await
             .unwrap_or_else(Problem::into_response),
         // Refused by the handler that would need it, so that a path without POST answers 405 all the same.
         Err(BadKey) => {
             request.extensions_mut().insert(BadKey);
-            next.run(request).await
+            next(request).await
         }
     }
 }
@@ -162,10 +166,10 @@ impl Drop for Place<'_> {
     }
 }
 
-async fn run_once(
-    api: Api,
+async fn run_once<F: Future<Output = Response>>(
+    api: &Api,
     request: Request,
-    next: Next,
+    next: impl FnOnce(Request) -> F,
     principal: Principal,
     key: &str,
 ) -> Result<Response, Problem> {
@@ -207,7 +211,7 @@ async fn run_once(
         Reservation::Done(answer) => {
             guard.ticket = None;
             protection::idempotency_asked("replayed");
-            return replay(&api, &answer);
+            return replay(api, &answer);
         }
         Reservation::Running => {
             let detail = "The first request with this key is still running.";
@@ -230,7 +234,7 @@ async fn run_once(
         return Err(refusal);
     }
     parts.extensions.insert(Once(Some(ticket.clone())));
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let response = next(Request::from_parts(parts, Body::from(body))).await;
     if response.extensions().get::<Kept>().is_some() {
         guard.ticket = None;
         return Ok(response);

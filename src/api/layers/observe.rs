@@ -7,8 +7,7 @@ use std::{
 };
 
 use axum::{
-    extract::{MatchedPath, Request, State},
-    middleware::Next,
+    extract::{MatchedPath, Request},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
@@ -45,7 +44,11 @@ struct Observed {
 }
 
 /// Observes a request.
-pub(crate) async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(crate) async fn observe<F: Future<Output = Response>>(
+    api: &Api,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let started = Instant::now();
     let method = requests::method_label(request.method().as_str());
     let matched = request.extensions().get::<MatchedPath>();
@@ -66,7 +69,7 @@ pub(crate) async fn observe(State(api): State<Api>, request: Request, next: Next
     let active = api.requests.active(method);
     let tracked = api.in_flight.enter(method, &route, started, &scope);
     let mut observed = Observed {
-        api,
+        api: api.clone(),
         method,
         route,
         started,
@@ -78,7 +81,7 @@ pub(crate) async fn observe(State(api): State<Api>, request: Request, next: Next
 
     let tracing_span = observed.span.span.clone();
     let work = scope.run(async {
-        AssertUnwindSafe(next.run(request))
+        AssertUnwindSafe(next(request))
             .catch_unwind()
             .await
             .unwrap_or_else(|panic| panicked(&*panic))

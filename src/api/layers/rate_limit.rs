@@ -8,8 +8,7 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
-    middleware::Next,
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use governor::{
@@ -196,13 +195,17 @@ impl Rates {
 }
 
 /// Counts the request against its policy.
-pub(crate) async fn limit(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(crate) async fn limit<F: Future<Output = Response>>(
+    api: &Api,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let Some(policy) = api
         .limits
         .rates
         .policy(request.method(), request.uri().path())
     else {
-        return next.run(request).await;
+        return next(request).await;
     };
     let extensions = request.extensions();
     let key = match (
@@ -218,7 +221,7 @@ pub(crate) async fn limit(State(api): State<Api>, request: Request, next: Next) 
     let decision = policy.decide(key);
     scope::with_current(|scope| scope.set_rate_limit(decision.outcome()));
     let mut response = if decision.allowed {
-        next.run(request).await
+        next(request).await
     } else {
         let problem = Problem::new(
             &types::RATE_LIMITED,

@@ -11,6 +11,7 @@ use crate::telemetry::exemplars::Source;
 static OPERATIONS: Family<Traced, 3> = Family::new("db_client_operation_duration_seconds");
 static ERRORS: Family<Counter, 2> = Family::new("db_client_operation_errors_total");
 static BATCHES: Family<Histogram, 0> = Family::new("db_client_write_batch_size");
+static LOOKUPS: Family<Histogram, 0> = Family::new("db_client_read_batch_size");
 static RETRIES: Family<Counter, 2> = Family::new("db_client_operation_retries_total");
 static CONNECTIONS: Family<Gauge, 2> = Family::new("db_client_connection_count");
 static CONNECTIONS_MAX: Family<Gauge, 1> = Family::new("db_client_connection_max");
@@ -32,6 +33,7 @@ pub fn prime(
         ERRORS.prime([system, error_type]);
     }
     BATCHES.prime([]);
+    LOOKUPS.prime([]);
     for reason in retry_reasons {
         RETRIES.prime([system, reason]);
     }
@@ -71,6 +73,12 @@ pub fn failed(system: &'static str, error_type: &'static str) {
 pub fn batch_committed(writes: usize) {
     let writes = u32::try_from(writes).unwrap_or(u32::MAX);
     BATCHES.with([], |one| one.record(f64::from(writes)));
+}
+
+/// Records how many look-ups shared a statement.
+pub fn looked_up(asked: usize) {
+    let asked = u32::try_from(asked).unwrap_or(u32::MAX);
+    LOOKUPS.with([], |one| one.record(f64::from(asked)));
 }
 
 /// Counts an operation that is tried again.

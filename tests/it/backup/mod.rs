@@ -2,6 +2,8 @@
 
 mod damage;
 mod files;
+mod keeping;
+mod placing;
 mod postgres;
 mod refusal;
 mod round_trip;

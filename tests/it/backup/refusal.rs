@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Site, execute, names};
+use super::{Site, execute, said};
 use crate::support::client::Client;
 use crate::support::service::Service;
 
@@ -48,38 +48,6 @@ on_both_engines! {
         assert!(told.contains("the backup has schema 9999"), "{told}");
     }
 
-    async fn old_backups_are_deleted_and_nothing_else_is(engine: Engine) {
-        let site = Site::filled(engine, 1).await;
-        let folder = site.backups();
-        let first = site.backup(&[]);
-        let copy = |name: &str| {
-            std::fs::copy(&first, folder.join(name)).unwrap();
-        };
-        let old = [
-            "convoke-20200101T030000Z.backup",
-            "convoke-20260110T030000Z.backup",
-            "convoke-20260111T020000Z.backup",
-            "convoke-20260111T030000Z.backup",
-        ];
-        for name in old {
-            copy(name);
-        }
-        let others = ["notes.txt", "convoke-20200101T030000Z.backup.gz", "other-20200101T030000Z.backup"];
-        for name in others {
-            copy(name);
-        }
-        std::fs::remove_file(&first).unwrap();
-        let newest = site.backup(&["--keep-daily", "3", "--keep-monthly", "2"]);
-        let newest = newest.file_name().unwrap().to_str().unwrap();
-        let mut expected = vec![newest, old[1], old[3]];
-        expected.extend(others);
-        expected.sort_unstable();
-        assert_eq!(names(&folder), expected);
-        let listed = site.must(&["backup", "list", "--to", folder.to_str().unwrap()]);
-        let listed: Vec<&str> = listed.lines().map(|line| line.rsplit('\t').next().unwrap()).collect();
-        assert_eq!(listed, [old[1], old[3], newest]);
-    }
-
     async fn a_place_that_cannot_be_written_to_fails_the_backup(engine: Engine) {
         let site = Site::filled(engine, 1).await;
         let blocked = site.folder.path().join("file");
@@ -87,6 +55,47 @@ on_both_engines! {
         site.refused(&["backup", "--to", blocked.join("below").to_str().unwrap()]);
         assert_eq!(site.count("backups WHERE outcome = 'failed' AND error IS NOT NULL").await, 1);
         assert!(Path::new(&blocked).is_file());
+    }
+}
+
+#[test]
+fn a_place_of_an_unknown_kind_is_refused_and_no_folder_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/convoke.db", folder.path().display());
+    let site = Site::on(folder, &url);
+    site.must(&["migrate"]);
+    for place in [
+        "gs://bucket/x",
+        "S3://bucket/x",
+        "http://x",
+        "FILE:///x",
+        "ab:c",
+        "",
+    ] {
+        for command in [&["backup"][..], &["backup", "list"]] {
+            let output = site.run(&[command, &["--to", place]].concat());
+            assert_eq!(output.status.code(), Some(2), "{place}: {}", said(&output));
+            assert!(said(&output).contains("--to"), "{}", said(&output));
+        }
+        let scheme = place.split(':').next().unwrap();
+        assert!(place.is_empty() || !Path::new(scheme).exists());
+    }
+    let nowhere = site.backups();
+    let told = site.refused(&["backup", "list", "--to", nowhere.to_str().unwrap()]);
+    assert!(told.contains("is no folder"), "{told}");
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_rather_than_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/convoke.db", folder.path().display());
+    let site = Site::on(folder, &url);
+    let pipe = site.folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for command in [&["backup", "verify"][..], &["restore"]] {
+        let told = site.refused(&[command, &[pipe.to_str().unwrap()]].concat());
+        assert!(told.contains("is no file"), "{told}");
     }
 }
 

@@ -279,3 +279,96 @@ async fn a_deleted_file_goes_from_both_stores() {
     })
     .await;
 }
+
+/// A folder of data with this file among its files, and the settings of a command that works on it.
+fn lone(content: &str) -> (tempfile::TempDir, Vec<(String, String)>) {
+    let data = tempfile::tempdir().unwrap();
+    let below = data.path().join("files/attachments");
+    std::fs::create_dir_all(&below).unwrap();
+    std::fs::write(below.join("kept"), content).unwrap();
+    let settings = [("CONVOKE_DATA_DIR", data.path().to_str().unwrap())];
+    let settings = crate::support::commands::settings(&settings);
+    (data, settings)
+}
+
+#[test]
+fn one_store_by_two_names_is_refused_and_loses_nothing() {
+    let (data, settings) = lone("precious");
+    let path = data.path().display();
+    for link in ["link", "linked"] {
+        std::os::unix::fs::symlink("files", data.path().join(link)).unwrap();
+    }
+    for (from, to) in [
+        (
+            format!("file://{path}/files"),
+            format!("file://{path}/files/"),
+        ),
+        (format!("file://{path}/files"), "file:link".to_owned()),
+        ("file:link".to_owned(), "file:linked".to_owned()),
+        ("file:files".to_owned(), "file:files/attachments".to_owned()),
+        ("file:files/attachments".to_owned(), "file:files".to_owned()),
+        ("s3://bucket/a/".to_owned(), "s3://bucket/a".to_owned()),
+    ] {
+        for options in [&["--delete-source"][..], &[], &["--dry-run"]] {
+            let arguments = ["files", "migrate", "--from", &from, "--to", &to];
+            let output = run_within(LIMIT, &[&arguments, options].concat(), &settings);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{from} {to}: {said}");
+            assert!(said.contains("the same store"), "{said}");
+        }
+    }
+    let left = std::fs::read_to_string(data.path().join("files/attachments/kept"));
+    assert_eq!(left.unwrap(), "precious");
+}
+
+#[test]
+fn settings_that_name_one_store_twice_are_refused() {
+    let (data, settings) = lone("x");
+    std::os::unix::fs::symlink("files", data.path().join("link")).unwrap();
+    for fallback in ["file:files/", "file:link", "file:files/attachments"] {
+        let fallback = (
+            "CONVOKE_STORAGE_FALLBACK_URL".to_owned(),
+            fallback.to_owned(),
+        );
+        let settings = [settings.clone(), vec![fallback]].concat();
+        for command in [
+            &["settings", "--check"][..],
+            &["serve"],
+            &["files", "migrate"],
+        ] {
+            let output = run_within(LIMIT, command, &settings);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{command:?}: {said}");
+            assert!(
+                said.contains("storage.fallback_url leads to the same store"),
+                "{said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_source_that_is_not_there_is_an_error_and_an_empty_one_is_told() {
+    let (data, settings) = lone("x");
+    let run = |from: &str, option: &[&str]| {
+        let arguments = ["files", "migrate", "--from", from, "--to", "file:new"];
+        run_within(LIMIT, &[&arguments, option].concat(), &settings)
+    };
+    for option in [&["--dry-run"][..], &[]] {
+        for from in ["file:not-there", "file:files/attachments/kept"] {
+            let output = run(from, option);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.contains("does not exist"), "{said}");
+        }
+    }
+    assert!(!data.path().join("new").exists());
+    std::fs::create_dir(data.path().join("empty")).unwrap();
+    let output = run("file:empty", &[]);
+    assert!(output.status.success());
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.contains("there is no file in the source") && !told.contains("agrees"),
+        "{told}"
+    );
+}

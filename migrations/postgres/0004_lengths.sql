@@ -1,0 +1,2 @@
+-- The class of an event's length: who looks for what goes on at an instant need not look at what started longer ago than it lasts.
+CREATE INDEX events_length ON events ((CASE WHEN end_utc - start_utc <= interval '1 hours' THEN 0 WHEN end_utc - start_utc <= interval '4 hours' THEN 1 WHEN end_utc - start_utc <= interval '16 hours' THEN 2 WHEN end_utc - start_utc <= interval '64 hours' THEN 3 WHEN end_utc - start_utc <= interval '256 hours' THEN 4 WHEN end_utc - start_utc <= interval '1024 hours' THEN 5 ELSE 6 END), start_utc, id) WHERE deleted_at IS NULL;

@@ -1,0 +1,2 @@
+-- The class of an event's length: who looks for what goes on at an instant need not look at what started longer ago than it lasts.
+CREATE INDEX events_length ON events ((CASE WHEN end_utc - start_utc <= 1 * 3600000000 THEN 0 WHEN end_utc - start_utc <= 4 * 3600000000 THEN 1 WHEN end_utc - start_utc <= 16 * 3600000000 THEN 2 WHEN end_utc - start_utc <= 64 * 3600000000 THEN 3 WHEN end_utc - start_utc <= 256 * 3600000000 THEN 4 WHEN end_utc - start_utc <= 1024 * 3600000000 THEN 5 ELSE 6 END), start_utc, id) WHERE deleted_at IS NULL;

@@ -1,0 +1,215 @@
+//! One event by its id, as a caller may see it. Those who ask at the same time are answered by one statement.
+//!
+//! A trip to the database costs many times what the row costs, on SQLite for its thread and on PostgreSQL for the wire and both
+//! processes. So look-ups are queued, and few lanes take whatever waits: who asks alone waits for nobody, and the more ask the
+//! cheaper each is. A lane that is slow delays those it took and nobody else.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use futures_util::FutureExt as _;
+use sqlx::{FromRow, Row as _, postgres::PgRow, query_as, query_scalar};
+use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
+
+use super::{
+    Inner, Store,
+    engine::{Engine, Link, Sql, Timing, reading},
+    error::Error,
+    event_view::{Cells, VIEW_COLUMNS, ViewRow, view_cells, view_columns},
+    one_value::corrupt,
+};
+use crate::{
+    domain::{actor::Actor, event::EventView},
+    telemetry::instruments,
+};
+
+/// Statements under way at once.
+pub(super) const LANES: usize = 2;
+/// Look-ups in one statement.
+const MOST: usize = 64;
+
+/// What each of many callers may see of the event each asks for; `w` is who asks for what.
+const SQL: Sql = Sql::each(
+    concat!(
+        "SELECT ",
+        view_columns!(),
+        ", w.n FROM unnest($1::uuid[], $2::uuid[], $3::boolean[]) WITH ORDINALITY w (id, me, admin, n) \
+         JOIN events e ON e.id = w.id WHERE e.deleted_at IS NULL AND (e.visibility = 'public' OR e.organizer_id = w.me OR w.admin \
+         OR EXISTS (SELECT 1 FROM participants p WHERE p.event_id = e.id AND p.user_id = w.me))"
+    ),
+    // One text for each look-up: the event's id, the caller's, and 1 for an admin.
+    concat!(
+        "SELECT json_group_array(json_array(w.key, json_array(",
+        view_cells!("e"),
+        "))) FROM json_each($1) w CROSS JOIN events e ON e.id = unhex(substr(w.value, 1, 32)) \
+         WHERE e.deleted_at IS NULL AND (e.visibility = 'public' OR e.organizer_id = unhex(substr(w.value, 33, 32)) \
+         OR substr(w.value, 65) = '1' \
+         OR EXISTS (SELECT 1 FROM participants p WHERE p.event_id = e.id AND p.user_id = unhex(substr(w.value, 33, 32))))"
+    ),
+);
+
+type Answer = Result<Option<EventView>, Arc<Error>>;
+
+#[derive(Debug)]
+struct Wanted {
+    id: Uuid,
+    actor: Actor,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Wanted {
+    /// As SQLite's statement takes it, in quotes.
+    fn text(&self) -> String {
+        let (id, me) = (self.id.simple(), self.actor.user_id.simple());
+        format!("\"{id}{me}{}\"", u8::from(self.actor.is_admin()))
+    }
+}
+
+/// A row of PostgreSQL's: who asked, counted from 0, and what for.
+struct Found(usize, EventView);
+
+impl FromRow<'_, PgRow> for Found {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let ViewRow(view) = ViewRow::from_row(row)?;
+        let n: i64 = row.try_get(VIEW_COLUMNS)?;
+        Ok(Self(usize::try_from(n - 1).unwrap_or(usize::MAX), view))
+    }
+}
+
+/// Those who wait for a lane.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Vec<Wanted>>,
+    arrived: Notify,
+}
+
+impl Queue {
+    fn ask(&self, actor: Actor, id: Uuid) -> oneshot::Receiver<Answer> {
+        let (answer, answered) = oneshot::channel();
+        let wanted = Wanted { id, actor, answer };
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push(wanted);
+        drop(waiting);
+        self.arrived.notify_one();
+        answered
+    }
+
+    /// Those who waited longest; without those who have gone.
+    fn take(&self) -> Vec<Wanted> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|wanted| !wanted.answer.is_closed());
+        let most = waiting.len().min(MOST);
+        let taken: Vec<Wanted> = waiting.drain(..most).collect();
+        if !waiting.is_empty() {
+            self.arrived.notify_one();
+        }
+        taken
+    }
+
+    /// Answers for as long as the store is there.
+    pub(super) async fn serve(self: Arc<Self>, store: Weak<Inner>) {
+        loop {
+            self.arrived.notified().await;
+            let Some(inner) = store.upgrade() else { return };
+            let taken = self.take();
+            if taken.is_empty() {
+                continue;
+            }
+            // Whoever was taken by a lane that panics is told so by the loss of its sender.
+            let store = Store { inner };
+            let answering = AssertUnwindSafe(store.answer_all(taken));
+            if answering.catch_unwind().await.is_err() {
+                tracing::error!("a look-up of events panicked");
+            }
+        }
+    }
+
+    /// Lets the lanes see that the store is gone.
+    pub(super) fn close(&self) {
+        for _ in 0..LANES {
+            self.arrived.notify_one();
+        }
+        self.arrived.notify_waiters();
+    }
+}
+
+impl Store {
+    /// An event that the caller may see.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none.
+    pub async fn event(&self, actor: Actor, id: Uuid) -> Result<EventView, Error> {
+        let engine = self.engine();
+        let timing = Timing::start(engine, "events.find", SQL.on(engine));
+        let answer = self.inner.lookups.ask(actor, id).await;
+        let found = match answer {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(failure)) => Err(Error::Together(failure)),
+            Err(_) => Err(Error::Corrupt("the look-up panicked".to_owned())),
+        };
+        let failure = found.as_ref().err();
+        let rows = found.as_ref().ok().map(|found| u64::from(found.is_some()));
+        timing.observe(failure.map(|one| one.error_type(engine)), rows);
+        found?.ok_or(Error::NotFound)
+    }
+
+    async fn answer_all(&self, wanted: Vec<Wanted>) {
+        instruments::database::looked_up(wanted.len());
+        let mut answers: Vec<Option<EventView>> = Vec::new();
+        answers.resize_with(wanted.len(), || None);
+        match self.find(&wanted).await {
+            Ok(found) => {
+                for (n, view) in found {
+                    if let Some(place) = answers.get_mut(n) {
+                        *place = Some(view);
+                    }
+                }
+                for (wanted, answer) in wanted.into_iter().zip(answers) {
+                    drop(wanted.answer.send(Ok(answer)));
+                }
+            }
+            Err(failure) => {
+                let failure = Arc::new(failure);
+                for wanted in wanted {
+                    drop(wanted.answer.send(Err(Arc::clone(&failure))));
+                }
+            }
+        }
+    }
+
+    async fn find(&self, wanted: &[Wanted]) -> Result<Vec<(usize, EventView)>, Error> {
+        match self.engine() {
+            Engine::Postgres => {
+                let ids: Vec<Uuid> = wanted.iter().map(|one| one.id).collect();
+                let me: Vec<Uuid> = wanted.iter().map(|one| one.actor.user_id).collect();
+                let admin: Vec<bool> = wanted.iter().map(|one| one.actor.is_admin()).collect();
+                let rows: Vec<Found> = reading!(self, |session| match session.link() {
+                    Link::Postgres(link) => {
+                        let query = query_as(SQL.postgres).bind(&ids).bind(&me).bind(&admin);
+                        query.fetch_all(link).await.map_err(Error::from)
+                    }
+                    Link::Sqlite(_) => Ok(Vec::new()),
+                })?;
+                Ok(rows.into_iter().map(|Found(n, view)| (n, view)).collect())
+            }
+            Engine::Sqlite => {
+                let asked: Vec<String> = wanted.iter().map(Wanted::text).collect();
+                let asked = format!("[{}]", asked.join(","));
+                let text: String = reading!(self, |session| match session.link() {
+                    Link::Sqlite(link) => {
+                        let query = query_scalar(SQL.sqlite).bind(&asked);
+                        query.fetch_one(link).await.map_err(Error::from)
+                    }
+                    Link::Postgres(_) => Ok("[]".to_owned()),
+                })?;
+                let rows: Vec<(usize, Cells<'_>)> = serde_json::from_str(&text).map_err(corrupt)?;
+                rows.into_iter()
+                    .map(|(n, cells)| Ok((n, EventView::try_from(cells)?)))
+                    .collect()
+            }
+        }
+    }
+}
