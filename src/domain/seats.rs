@@ -29,6 +29,15 @@ pub enum Hold {
 }
 
 impl Hold {
+    /// What an admission and a place in the queue, as they are stored, come to.
+    pub fn stored(admission: Admission, place: Option<i64>) -> Self {
+        match (admission, place) {
+            (Admission::Confirmed, _) => Self::Seat,
+            (_, Some(place)) => Self::Place(place),
+            _ => Self::Nothing,
+        }
+    }
+
     /// How it is shown.
     pub fn admission(self) -> Admission {
         match self {

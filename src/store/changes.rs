@@ -1,7 +1,7 @@
 //! The change log: written with every change, in its transaction, together with the deliveries it causes.
 
 use serde_json::Value;
-use sqlx::{FromRow, query, query_as, types::Json};
+use sqlx::{FromRow, query_as, types::Json};
 use uuid::Uuid;
 
 use super::{
@@ -10,17 +10,15 @@ use super::{
     engine::{Session, Sql, reading, statement},
     error::Error,
     replica::listing,
+    writes::Writes,
 };
-use crate::{
-    domain::{
-        change::{Audience, Change, ChangeKind, INBOX, Position},
-        new_id,
-        page::{Page, PageRequest},
-    },
-    telemetry::traces,
+use crate::domain::{
+    change::{Audience, Change, ChangeKind, Position},
+    page::{Page, PageRequest},
 };
 
 /// A change about to be written.
+#[derive(Debug)]
 pub(super) struct NewChange {
     pub kind: ChangeKind,
     pub event_id: Uuid,
@@ -67,83 +65,9 @@ impl From<ChangeRow> for Change {
 
 /// Appends a change and queues a delivery to everybody it concerns.
 pub(super) async fn append(session: &mut Session, change: NewChange) -> Result<(), Error> {
-    // SQLite's log begins with one that was copied from PostgreSQL, and goes on behind it.
-    const SQL: Sql = Sql::each(
-        "INSERT INTO changes (id, kind, event_id, user_id, version, actor_id, data, traceparent, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        "INSERT INTO changes (id, kind, event_id, user_id, version, actor_id, data, traceparent, created_at, xid) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, (SELECT COALESCE(MAX(xid), 0) FROM changes))",
-    );
-    let id = new_id();
-    let traceparent = traces::current_traceparent();
-    statement!(session, "changes.append", SQL, |sql, link| {
-        query(sql)
-            .bind(id)
-            .bind(change.kind)
-            .bind(change.event_id)
-            .bind(change.user_id)
-            .bind(change.version)
-            .bind(change.actor_id)
-            .bind(Json(&change.data))
-            .bind(traceparent.as_deref())
-            .bind(Timestamp(change.at))
-            .execute(link)
-    })?;
-    match change.audience {
-        Audience::Nobody => Ok(()),
-        Audience::Person(recipient) => queue_one(session, id, &change, recipient).await,
-        Audience::Participants => queue_participants(session, id, &change).await,
-    }
-}
-
-async fn queue_one(
-    session: &mut Session,
-    id: Uuid,
-    change: &NewChange,
-    recipient: Uuid,
-) -> Result<(), Error> {
-    const SQL: Sql = Sql::same(
-        "INSERT INTO deliveries (change_id, recipient_id, event_id, channel, state, attempts, due_at, created_at) \
-         VALUES ($1, $2, $3, $4, 'pending', 0, $5, $5)",
-    );
-    statement!(session, "deliveries.queue", SQL, |sql, link| {
-        query(sql)
-            .bind(id)
-            .bind(recipient)
-            .bind(change.event_id)
-            .bind(INBOX)
-            .bind(Timestamp(change.at))
-            .execute(link)
-    })?;
-    Ok(())
-}
-
-async fn queue_participants(
-    session: &mut Session,
-    id: Uuid,
-    change: &NewChange,
-) -> Result<(), Error> {
-    const SQL: Sql = Sql::same(
-        "INSERT INTO deliveries (change_id, recipient_id, event_id, channel, state, attempts, due_at, created_at) \
-         SELECT $1, p.user_id, p.event_id, $3, 'pending', 0, $4, $4 FROM participants p \
-         WHERE p.event_id = $2 AND p.user_id <> $5 ORDER BY p.user_id",
-    );
-    let actor = change.actor_id.unwrap_or(Uuid::nil());
-    statement!(
-        session,
-        "deliveries.queue_participants",
-        SQL,
-        |sql, link| {
-            query(sql)
-                .bind(id)
-                .bind(change.event_id)
-                .bind(INBOX)
-                .bind(Timestamp(change.at))
-                .bind(actor)
-                .execute(link)
-        }
-    )?;
-    Ok(())
+    let mut writes = Writes::new();
+    writes.change(change);
+    writes.write_as(session, "changes.append").await
 }
 
 impl Store {

@@ -175,32 +175,37 @@ impl Store {
     /// When the database fails, or refuses one of them.
     pub async fn deliver_to_inbox(&self, deliveries: &[Delivery]) -> Result<u64, Error> {
         // What is told is copied as it stands: one row that cannot be read must not hold up the others.
-        const INSERT: Sql = Sql::same(
+        const INSERT: Sql = Sql::each(
             "INSERT INTO notifications (id, recipient_id, change_id, kind, event_id, data, created_at) \
-             SELECT $1, $2, c.id, c.kind, c.event_id, c.data, $4 FROM changes c WHERE c.id = $3 \
+             SELECT CAST(v.x ->> 0 AS uuid), CAST(v.x ->> 1 AS uuid), c.id, c.kind, c.event_id, c.data, $2 \
+             FROM jsonb_array_elements($1) AS v (x) JOIN changes c ON c.id = CAST(v.x ->> 2 AS uuid) \
+             ON CONFLICT (change_id, recipient_id) DO NOTHING",
+            "INSERT INTO notifications (id, recipient_id, change_id, kind, event_id, data, created_at) \
+             SELECT unhex(v.value ->> 0), unhex(v.value ->> 1), c.id, c.kind, c.event_id, c.data, $2 \
+             FROM json_each($1) v CROSS JOIN changes c ON c.id = unhex(v.value ->> 2) WHERE true \
              ON CONFLICT (change_id, recipient_id) DO NOTHING",
         );
-        const FINISH: Sql = Sql::same(
-            "UPDATE deliveries SET state = 'delivered', last_error = NULL, finished_at = $2 \
-             WHERE id = $1 AND state = 'pending'",
+        const FINISH: Sql = Sql::each(
+            "UPDATE deliveries SET state = 'delivered', last_error = NULL, finished_at = $2 WHERE state = 'pending' \
+             AND id IN (SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text($1) AS t (value))",
+            "UPDATE deliveries SET state = 'delivered', last_error = NULL, finished_at = $2 WHERE state = 'pending' \
+             AND id IN (SELECT value FROM json_each($1))",
         );
+        let hex = |id: Uuid| id.simple().to_string();
+        let told: Vec<[String; 3]> = deliveries
+            .iter()
+            .map(|one| [hex(new_id()), hex(one.recipient_id), hex(one.change_id)])
+            .collect();
+        let ids: Vec<i64> = deliveries.iter().map(|one| one.id).collect();
         transaction!(self, "deliveries.to_inbox", |tx| {
-            let mut new = 0;
-            for delivery in deliveries {
-                let now = Timestamp(self.clock().now());
-                new += statement!(tx, "notifications.insert", INSERT, |sql, link| {
-                    query(sql)
-                        .bind(new_id())
-                        .bind(delivery.recipient_id)
-                        .bind(delivery.change_id)
-                        .bind(now)
-                        .execute(link)
-                })?;
-                statement!(tx, "deliveries.finish", FINISH, |sql, link| query(sql)
-                    .bind(delivery.id)
-                    .bind(now)
-                    .execute(link))?;
-            }
+            let now = Timestamp(self.clock().now());
+            let new = statement!(tx, "notifications.insert", INSERT, |sql, link| {
+                query(sql).bind(Json(&told)).bind(now).execute(link)
+            })?;
+            statement!(tx, "deliveries.finish", FINISH, |sql, link| query(sql)
+                .bind(Json(&ids))
+                .bind(now)
+                .execute(link))?;
             Ok(new)
         })
     }

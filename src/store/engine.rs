@@ -5,15 +5,18 @@
 //! are macros because an async closure that borrows cannot be shown to be `Send` (rust-lang/rust#110338); a boxed future per
 //! statement was the alternative.
 
+use std::time::Duration;
+
 use sqlx::{
-    Postgres, Sqlite, SqliteConnection, Transaction, pool::PoolConnection, postgres::PgQueryResult,
+    Sqlite, SqliteConnection, pool::PoolConnection, postgres::PgQueryResult,
     sqlite::SqliteQueryResult,
 };
 
 use super::{
     error::{self, Error},
-    gate::{Entry, Place},
+    gate::Place,
     link::PostgresLink,
+    pg_transaction::PgTransaction,
     writer::Turn,
 };
 use crate::telemetry::{
@@ -75,10 +78,10 @@ impl Sql {
 /// A connection in use: to read, or in a transaction to write.
 #[derive(Debug)]
 pub enum Session {
-    /// Reading from PostgreSQL.
+    /// On PostgreSQL outside a transaction: to read, or to write by one statement.
     PostgresRead(Place),
     /// A transaction on PostgreSQL.
-    PostgresWrite(Transaction<'static, Postgres>, Entry),
+    PostgresWrite(PgTransaction),
     /// Reading from SQLite.
     SqliteRead(PoolConnection<Sqlite>),
     /// A turn of SQLite's one writer.
@@ -95,7 +98,7 @@ pub(super) enum Link<'a> {
 impl Session {
     pub(super) fn engine(&self) -> Engine {
         match self {
-            Self::PostgresRead(_) | Self::PostgresWrite(..) => Engine::Postgres,
+            Self::PostgresRead(_) | Self::PostgresWrite(_) => Engine::Postgres,
             Self::SqliteRead(_) | Self::SqliteWrite(_) => Engine::Sqlite,
         }
     }
@@ -105,8 +108,9 @@ impl Session {
             Self::PostgresRead(place) => {
                 Link::Postgres(PostgresLink::new(&mut place.connection, &place.entry))
             }
-            Self::PostgresWrite(transaction, entry) => {
-                Link::Postgres(PostgresLink::new(transaction, entry))
+            Self::PostgresWrite(transaction) => {
+                let (connection, entry) = transaction.parts();
+                Link::Postgres(PostgresLink::new(connection, entry))
             }
             Self::SqliteRead(connection) => Link::Sqlite(connection),
             Self::SqliteWrite(turn) => Link::Sqlite(turn.connection()),
@@ -120,7 +124,7 @@ impl Session {
     pub(super) async fn commit(self, name: &'static str) -> Result<(), Error> {
         let timing = Timing::start(self.engine(), "COMMIT", name);
         match self {
-            Self::PostgresWrite(transaction, _entry) => {
+            Self::PostgresWrite(transaction) => {
                 let result = timing.finish(transaction.commit().await);
                 result.map_err(|failure| match error::transient(&failure) {
                     Some(error::Transient::ConnectionLost) => Error::OutcomeUnknown(failure),
@@ -140,7 +144,7 @@ impl Session {
     /// Undoes the transaction's writes. A failure to do so is the same as success: the engine rolls back by itself.
     pub(super) async fn roll_back(self) {
         match self {
-            Self::PostgresWrite(transaction, _entry) => drop(transaction.rollback().await),
+            Self::PostgresWrite(transaction) => transaction.roll_back().await,
             // Undone by whoever is next.
             Self::SqliteWrite(turn) => drop(turn),
             Self::PostgresRead(_) | Self::SqliteRead(_) => {}
@@ -234,6 +238,31 @@ impl Timing {
         }
     }
 
+    /// Notes what a batch did for one operation: run its statements, and commit them.
+    pub(super) fn observe_batched(
+        &self,
+        error_type: Option<&'static str>,
+        ran: Duration,
+        committed: Option<Duration>,
+    ) {
+        self.step.close();
+        let system = self.engine.as_str();
+        let note = |name, elapsed, error_type| {
+            instruments::database::operation(system, name, error_type, elapsed, &self.span);
+            scope::record_database(elapsed);
+            recording::step(StepKind::Database, name, elapsed, None, error_type);
+        };
+        let rolled_back = error_type.filter(|_| committed.is_some());
+        note(self.name, ran, error_type.filter(|_| committed.is_none()));
+        if let Some(committed) = committed {
+            note("COMMIT", committed, rolled_back);
+        }
+        if let Some(error_type) = error_type {
+            self.span.record("error.type", error_type);
+            self.span.record("otel.status_code", "ERROR");
+        }
+    }
+
     pub(super) fn finish<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         self.close(result, |_| None)
     }
@@ -303,13 +332,17 @@ macro_rules! reading {
 pub(crate) use reading;
 
 /// Runs a body in a transaction and commits it, again where that is safe: `transaction!(store, "events.create", |tx| { … })`.
-/// An error from the body rolls back. This is the one door for writes.
+/// An error from the body rolls back. `locking Some(id)` also locks the event, in the same round trip. This is the one door for
+/// writes that read first.
 macro_rules! transaction {
-    ($store:expr, $name:literal, |$session:ident| $body:expr) => {{
+    ($store:expr, $name:literal, |$session:ident| $body:expr) => {
+        $crate::store::engine::transaction!($store, $name, locking None, |$session| $body)
+    };
+    ($store:expr, $name:literal, locking $event:expr, |$session:ident| $body:expr) => {{
         let store: &$crate::store::Store = $store;
         let mut retry = store.retry();
         loop {
-            let outcome: Result<_, $crate::store::error::Error> = match store.begin($name).await {
+            let outcome: Result<_, $crate::store::error::Error> = match store.begin($name, $event).await {
                 Ok(mut session) => {
                     let result: Result<_, $crate::store::error::Error> = {
                         let $session = &mut session;

@@ -116,45 +116,6 @@ pub(super) async fn lock(session: &mut Session, id: Uuid) -> Result<Event, Error
     row.ok_or(Error::NotFound)?.try_into()
 }
 
-pub(super) async fn insert(session: &mut Session, event: &Event) -> Result<(), Error> {
-    const SQL: Sql = Sql::same(
-        "INSERT INTO events (id, uid, organizer_id, title, description, location, start_local, start_zone, end_local, \
-         end_zone, start_utc, end_utc, capacity, seats_taken, next_place, waitlist_enabled, visibility, status, tags, \
-         metadata, search_words, version, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
-         $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)",
-    );
-    let content = &event.content;
-    statement!(session, "events.insert", SQL, |sql, link| {
-        query(sql)
-            .bind(event.id)
-            .bind(&event.uid)
-            .bind(event.organizer_id)
-            .bind(&content.title)
-            .bind(&content.description)
-            .bind(&content.location)
-            .bind(content.period.start.local_text())
-            .bind(content.period.start.zone_name())
-            .bind(content.period.end.local_text())
-            .bind(content.period.end.zone_name())
-            .bind(Timestamp(content.period.start_utc))
-            .bind(Timestamp(content.period.end_utc))
-            .bind(content.capacity)
-            .bind(event.seats_taken)
-            .bind(event.next_place)
-            .bind(content.waitlist_enabled)
-            .bind(content.visibility)
-            .bind(content.status)
-            .bind(Json(&content.tags))
-            .bind(Json(&content.metadata))
-            .bind(content.search_words())
-            .bind(event.version)
-            .bind(Timestamp(event.created_at))
-            .bind(Timestamp(event.updated_at))
-            .execute(link)
-    })?;
-    insert_tags(session, event).await
-}
-
 /// Writes the whole event; its row is locked.
 pub(super) async fn update(session: &mut Session, event: &Event) -> Result<(), Error> {
     const SQL: Sql = Sql::same(
@@ -184,23 +145,6 @@ pub(super) async fn update(session: &mut Session, event: &Event) -> Result<(), E
             .bind(Json(&content.tags))
             .bind(Json(&content.metadata))
             .bind(content.search_words())
-            .bind(event.version)
-            .bind(Timestamp(event.updated_at))
-            .execute(link)
-    })?;
-    Ok(())
-}
-
-/// Writes the event's seats alone; its row is locked.
-pub(super) async fn update_seats(session: &mut Session, event: &Event) -> Result<(), Error> {
-    const SQL: Sql = Sql::same(
-        "UPDATE events SET seats_taken = $2, next_place = $3, version = $4, updated_at = $5 WHERE id = $1",
-    );
-    statement!(session, "events.update_seats", SQL, |sql, link| {
-        query(sql)
-            .bind(event.id)
-            .bind(event.seats_taken)
-            .bind(event.next_place)
             .bind(event.version)
             .bind(Timestamp(event.updated_at))
             .execute(link)

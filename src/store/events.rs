@@ -1,5 +1,7 @@
 //! Events: making, reading, changing, calling off, deleting.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use sqlx::query;
 use uuid::Uuid;
@@ -12,7 +14,9 @@ use super::{
     error::{Error, Refusal},
     event_row,
     idempotency::Receipt,
-    seating,
+    seating::{self, Seated},
+    writer::{Job, Reply},
+    writes::Writes,
 };
 use crate::domain::{
     actor::Actor,
@@ -20,13 +24,19 @@ use crate::domain::{
     event::{Event, EventContent, EventStatus, Visibility, when_json},
     new_id,
     version::Expected,
+    when::When,
 };
 
 /// What every notification says of its event.
 pub(super) fn summary(event: &Event) -> Map<String, Value> {
+    about(&event.content.title, &event.content.period.start)
+}
+
+/// The same of an event with this title and beginning.
+pub(super) fn about(title: &str, start: &When) -> Map<String, Value> {
     let mut data = Map::new();
-    data.insert("title".into(), json!(event.content.title));
-    data.insert("start".into(), when_json(&event.content.period.start));
+    data.insert("title".into(), json!(title));
+    data.insert("start".into(), when_json(start));
     data
 }
 
@@ -101,33 +111,40 @@ impl Store {
         content: &EventContent,
         receipt: &Receipt<'_, Event>,
     ) -> Result<Event, Error> {
-        let event = transaction!(self, "events.create", |tx| {
-            let now = self.clock().now();
-            let id = new_id();
-            let event = Event {
-                id,
-                uid: format!("{id}@convoke"),
-                organizer_id: actor.user_id,
-                content: content.clone(),
-                seats_taken: 0,
-                next_place: 1,
-                version: 1,
-                created_at: now,
-                updated_at: now,
-            };
-            event_row::insert(tx, &event).await?;
-            let change = event_change(
-                ChangeKind::EventCreated,
-                &event,
-                actor,
-                summary(&event),
-                Audience::Nobody,
-            );
-            changes::append(tx, change).await?;
-            receipt.keep(tx, &event).await?;
-            Ok(event)
-        })?;
-        Ok(event)
+        let now = self.clock().now();
+        let id = new_id();
+        let event = Arc::new(Event {
+            id,
+            uid: format!("{id}@convoke"),
+            organizer_id: actor.user_id,
+            content: content.clone(),
+            seats_taken: 0,
+            next_place: 1,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        });
+        let write = || {
+            let (about, nobody) = (summary(&event), Audience::Nobody);
+            let mut writes = Writes::new();
+            writes.event(Arc::clone(&event));
+            let kind = ChangeKind::EventCreated;
+            writes.change(event_change(kind, &event, actor, about, nobody));
+            receipt.add_to(&mut writes, &event);
+            writes
+        };
+        let job = || Job::Write(write());
+        if matches!(self.together("events.create", job).await?, Reply::Alone) {
+            let writes = write();
+            if self.writes_alone() && writes.may_be_repeated() {
+                self.write_alone("events.create", writes).await?;
+            } else {
+                transaction!(self, "events.create", |tx| {
+                    write().write_as(tx, "events.create").await
+                })?;
+            }
+        }
+        Ok(Arc::unwrap_or_clone(event))
     }
 
     /// Changes an event: `change` is given what is stored and returns what is wanted.
@@ -267,14 +284,15 @@ async fn write_content(
     let tags_changed = differences.contains_key("tags");
     let capacity_changed = differences.contains_key("capacity");
     data.insert("changes".into(), Value::Object(differences));
-    changes::append(
-        tx,
-        event_change(kind, &event, actor, data, Audience::Participants),
-    )
-    .await?;
+    let mut writes = Writes::new();
+    let told = Audience::Participants;
+    writes.change(event_change(kind, &event, actor, data, told));
     if capacity_changed {
-        seating::promote(tx, &mut event, now).await?;
+        let mut seated = Seated::from(&event);
+        seating::promote(tx, &mut seated, now, &mut writes).await?;
+        event.seats_taken = seated.seats.taken;
     }
+    writes.write_as(tx, "changes.append").await?;
     event_row::update(tx, &event).await?;
     if tags_changed {
         event_row::replace_tags(tx, &event).await?;

@@ -34,7 +34,7 @@ pub struct Place {
 
 /// A place in the queue, held for as long as a connection is used.
 #[derive(Debug)]
-pub struct Entry {
+pub(super) struct Entry {
     _permit: OwnedSemaphorePermit,
     /// Statements may stay prepared on the connection.
     pub(super) prepared: bool,

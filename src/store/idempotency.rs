@@ -10,14 +10,15 @@ use super::{
     columns::Timestamp,
     engine::{Session, Sql, statement, transaction},
     error::Error,
+    writes::Writes,
 };
 use crate::domain::{clock::later, new_id};
 
 /// The right to do a request's work.
 #[derive(Clone, Debug)]
 pub struct Ticket {
-    key_hash: Vec<u8>,
-    owner: Uuid,
+    pub(super) key_hash: Vec<u8>,
+    pub(super) owner: Uuid,
 }
 
 impl Ticket {
@@ -61,6 +62,13 @@ impl<'a, T> Receipt<'a, T> {
     /// A receipt for this ticket; without one nothing is kept.
     pub fn new(ticket: Option<Ticket>, render: &'a (dyn Fn(&T) -> Vec<u8> + Send + Sync)) -> Self {
         Self { ticket, render }
+    }
+
+    /// Adds the answer to what is written.
+    pub(super) fn add_to(&self, writes: &mut Writes, value: &T) {
+        if let Some(ticket) = &self.ticket {
+            writes.receipt(ticket.clone(), (self.render)(value));
+        }
     }
 
     pub(super) async fn keep(&self, tx: &mut Session, value: &T) -> Result<(), Error> {

@@ -5,6 +5,7 @@ mod api_keys;
 mod attachments;
 mod avatars;
 mod backups;
+mod batch;
 mod changes;
 mod columns;
 mod copy;
@@ -31,6 +32,8 @@ mod one_value;
 mod open;
 mod operations;
 mod participants;
+mod pg_transaction;
+mod place;
 mod replica;
 mod retry;
 mod seating;
@@ -38,11 +41,15 @@ mod sessions;
 mod snapshot;
 mod users;
 mod writer;
+mod writes;
+mod writes_rows;
+mod writes_text;
 mod zones;
 
 use std::{sync::Arc, time::Duration};
 
 use sqlx::SqlitePool;
+use uuid::Uuid;
 
 pub use self::{
     answers::{Answer, Answered},
@@ -76,6 +83,7 @@ pub use self::{
 use self::{
     gate::{Gate, Place},
     open::Access,
+    pg_transaction::PgTransaction,
     replica::Replica,
     retry::Retry,
     writer::Writer,
@@ -318,7 +326,7 @@ impl Store {
         match session.await? {
             // A statement is sent in two steps, and between transactions a pooler may give each to another server.
             Session::PostgresRead(place) if !place.entry.prepared => {
-                Box::pin(self.open_on(place, Access::Read, "read")).await
+                Box::pin(self.open_on(place, Access::Read, "read", None)).await
             }
             session => Ok(session),
         }
@@ -327,22 +335,29 @@ impl Store {
     /// Begins a transaction.
     async fn open_on(
         &self,
-        Place { connection, entry }: Place,
+        place: Place,
         access: Access,
         name: &'static str,
+        event: Option<Uuid>,
     ) -> Result<Session, Error> {
-        let timing = engine::Timing::start(Engine::Postgres, "BEGIN", name);
-        let connection = sqlx::pool::MaybePoolConnection::PoolConnection(connection);
-        let opening = (!entry.prepared).then(|| self.inner.settings.opening(access));
-        let begun = sqlx::Transaction::begin(connection, opening).await;
-        Ok(Session::PostgresWrite(timing.finish(begun)?, entry))
+        let timing = match event {
+            None => engine::Timing::start(Engine::Postgres, "BEGIN", name),
+            Some(_) => engine::Timing::start(Engine::Postgres, "events.begin_locked", name),
+        };
+        let opening = self
+            .inner
+            .settings
+            .opening(access, place.entry.prepared, event);
+        let begun = PgTransaction::begin(place, opening).await;
+        Ok(Session::PostgresWrite(timing.finish(begun)?))
     }
 
-    async fn begin(&self, name: &'static str) -> Result<Session, Error> {
+    /// Begins a transaction, with this event locked.
+    async fn begin(&self, name: &'static str, event: Option<Uuid>) -> Result<Session, Error> {
         match &self.inner.pools {
             Pools::Postgres(gate) => {
                 let place = self.timed(POOL, gate.enter()).await?;
-                self.open_on(place, Access::Write, name).await
+                self.open_on(place, Access::Write, name, event).await
             }
             Pools::Sqlite { writer, .. } => {
                 Ok(Session::SqliteWrite(self.timed(POOL, writer.turn()).await?))

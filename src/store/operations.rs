@@ -35,20 +35,18 @@ pub const OPERATIONS: &[&str] = &[
     "deliveries.lease",
     "deliveries.lock_claims",
     "deliveries.next_due",
-    "deliveries.queue",
-    "deliveries.queue_participants",
     "deliveries.retry_later",
     "deliveries.select_due",
     "event_tags.delete",
     "event_tags.insert",
+    "events.begin_locked",
+    "events.create",
     "events.find",
-    "events.insert",
     "events.list",
     "events.lock",
     "events.move",
     "events.tombstone",
     "events.update",
-    "events.update_seats",
     "events.zoned",
     "files.list",
     "files.retire",
@@ -77,13 +75,16 @@ pub const OPERATIONS: &[&str] = &[
     "notifications.list_unread",
     "notifications.mark_all_read",
     "notifications.mark_read",
+    "participants.answer",
     "participants.delete",
     "participants.exists",
     "participants.find",
+    "participants.find_place",
     "participants.first_waiting",
+    "participants.invite",
     "participants.list",
     "participants.promote",
-    "participants.save",
+    "participants.remove",
     "ping",
     "refresh_tokens.find",
     "refresh_tokens.insert",
@@ -126,16 +127,23 @@ mod tests {
         };
         let statements = literal("statement!(");
         let timings = literal("Timing::start(");
+        let written = [".write_as(tx, ", ".write_as(session, "]
+            .into_iter()
+            .flat_map(literal);
         let choices = source
             .split("=> (\"")
             .skip(1)
             .filter_map(|rest| rest.split('"').next());
-        statements.chain(timings).chain(choices).filter(|name| {
-            let word = |part: &str| {
-                !part.is_empty() && part.chars().all(|c| c.is_ascii_alphabetic() || c == '_')
-            };
-            name.split('.').all(word)
-        })
+        statements
+            .chain(timings)
+            .chain(written)
+            .chain(choices)
+            .filter(|name| {
+                let word = |part: &str| {
+                    !part.is_empty() && part.chars().all(|c| c.is_ascii_alphabetic() || c == '_')
+                };
+                name.split('.').all(word)
+            })
     }
 
     #[test]

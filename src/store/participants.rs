@@ -6,18 +6,20 @@ use uuid::Uuid;
 
 use super::{
     Store, answers,
-    changes::{self, NewChange},
+    changes::NewChange,
     columns::Timestamp,
     engine::{Session, Sql, reading, statement, transaction},
     error::{Error, Refusal},
     events,
     idempotency::Receipt,
     replica::listing,
+    seating::{self, Seated},
+    writes::Writes,
 };
 use crate::domain::{
     actor::Actor,
     change::{Audience, ChangeKind},
-    event::{Event, EventStatus},
+    event::EventStatus,
     fault::Faults,
     page::{Page, PageRequest},
     participant::{Participant, ParticipantRole, ParticipantStatus},
@@ -63,17 +65,12 @@ struct ParticipantRow {
 
 impl From<ParticipantRow> for Participant {
     fn from(row: ParticipantRow) -> Self {
-        let hold = match (row.admission, row.place) {
-            (Admission::Confirmed, _) => Hold::Seat,
-            (_, Some(place)) => Hold::Place(place),
-            _ => Hold::Nothing,
-        };
         Self {
             event_id: row.event_id,
             user_id: row.user_id,
             role: row.role,
             status: row.status,
-            hold,
+            hold: Hold::stored(row.admission, row.place),
             comment: row.comment,
             responded_at: row.responded_at.map(|at| at.0),
             version: row.version,
@@ -102,33 +99,6 @@ pub(super) async fn find(
     Ok(row.map(Participant::from))
 }
 
-/// Inserts or replaces a participant; the event's row is locked.
-pub(super) async fn save(session: &mut Session, participant: &Participant) -> Result<(), Error> {
-    const SQL: Sql = Sql::same(
-        "INSERT INTO participants (event_id, user_id, role, status, admission, place, comment, responded_at, version, \
-         created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
-         ON CONFLICT (event_id, user_id) DO UPDATE SET role = excluded.role, status = excluded.status, \
-         admission = excluded.admission, place = excluded.place, comment = excluded.comment, \
-         responded_at = excluded.responded_at, version = excluded.version, updated_at = excluded.updated_at",
-    );
-    statement!(session, "participants.save", SQL, |sql, link| {
-        query(sql)
-            .bind(participant.event_id)
-            .bind(participant.user_id)
-            .bind(participant.role)
-            .bind(participant.status)
-            .bind(participant.hold.admission())
-            .bind(participant.hold.place())
-            .bind(participant.comment.as_deref())
-            .bind(participant.responded_at.map(Timestamp))
-            .bind(participant.version)
-            .bind(Timestamp(participant.created_at))
-            .bind(Timestamp(participant.updated_at))
-            .execute(link)
-    })?;
-    Ok(())
-}
-
 /// The account that an invitation means.
 async fn resolve(session: &mut Session, invitee: &Invitee) -> Result<Option<Uuid>, Error> {
     const BY_ID: Sql = Sql::same("SELECT id FROM users WHERE id = $1");
@@ -149,19 +119,19 @@ async fn resolve(session: &mut Session, invitee: &Invitee) -> Result<Option<Uuid
 
 pub(super) fn change(
     kind: ChangeKind,
-    event: &Event,
+    organizer_id: Uuid,
     actor: Actor,
     participant: &Participant,
     data: Map<String, Value>,
 ) -> NewChange {
     let told = match kind {
         ChangeKind::ParticipantInvited => Some(participant.user_id),
-        ChangeKind::ParticipantStatusChanged => Some(event.organizer_id),
+        ChangeKind::ParticipantStatusChanged => Some(organizer_id),
         _ => None,
     };
     NewChange {
         kind,
-        event_id: event.id,
+        event_id: participant.event_id,
         user_id: Some(participant.user_id),
         version: participant.version,
         actor_id: Some(actor.user_id),
@@ -268,23 +238,16 @@ impl Store {
             if !faults.is_empty() {
                 return Err(Error::Invalid(faults.into_vec()));
             }
+            let mut writes = Writes::new();
             for participant in &invited {
-                save(tx, participant).await?;
                 let mut data = events::summary(&event);
                 data.insert("role".into(), json!(participant.role));
-                changes::append(
-                    tx,
-                    change(
-                        ChangeKind::ParticipantInvited,
-                        &event,
-                        actor,
-                        participant,
-                        data,
-                    ),
-                )
-                .await?;
+                let kind = ChangeKind::ParticipantInvited;
+                writes.change(change(kind, event.organizer_id, actor, participant, data));
+                writes.participant(participant.clone());
             }
-            receipt.keep(tx, &invited).await?;
+            receipt.add_to(&mut writes, &invited);
+            writes.write_as(tx, "participants.invite").await?;
             Ok(invited)
         })?;
         self.wake_outbox();
@@ -305,7 +268,7 @@ impl Store {
     ) -> Result<(), Error> {
         const SQL: Sql = Sql::same("DELETE FROM participants WHERE event_id = $1 AND user_id = $2");
         transaction!(self, "participants.remove", |tx| {
-            let mut event = if actor.user_id == user_id {
+            let event = if actor.user_id == user_id {
                 events::lock_visible(tx, actor, event_id).await?
             } else {
                 events::lock_own(tx, actor, event_id).await?
@@ -322,20 +285,18 @@ impl Store {
             })?;
             let mut data = events::summary(&event);
             data.insert("status".into(), json!(participant.status));
-            changes::append(
-                tx,
-                change(
-                    ChangeKind::ParticipantRemoved,
-                    &event,
-                    actor,
-                    &participant,
-                    data,
-                ),
-            )
-            .await?;
+            let kind = ChangeKind::ParticipantRemoved;
+            let mut writes = Writes::new();
+            writes.change(change(kind, event.organizer_id, actor, &participant, data));
             if participant.hold == Hold::Seat {
-                answers::release_seat(tx, &mut event, now).await?;
+                let mut seated = Seated::from(&event);
+                seated.seats.release(Hold::Seat);
+                seating::promote(tx, &mut seated, now, &mut writes).await?;
+                let taken = (event.seats_taken, seated.seats.taken);
+                let was = (event.id, event.version, event.updated_at);
+                writes.seats(answers::shown(was, taken, seated.seats.next_place, now));
             }
+            writes.write_as(tx, "participants.remove").await?;
             Ok(())
         })?;
         self.wake_outbox();

@@ -166,7 +166,7 @@ impl Store {
         if place.entry.prepared {
             Ok(Session::PostgresRead(place))
         } else {
-            Box::pin(self.open_on(place, Access::Read, "read")).await
+            Box::pin(self.open_on(place, Access::Read, "read", None)).await
         }
     }
 

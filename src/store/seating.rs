@@ -1,21 +1,40 @@
 //! Seats that came free go to those who wait, first come first served, in the same transaction.
 
-use serde_json::{Value, json};
-use sqlx::{FromRow, query, query_as};
+use serde_json::{Map, Value, json};
+use sqlx::{FromRow, query_as};
 use uuid::Uuid;
 
 use super::{
-    changes::{self, NewChange},
-    columns::Timestamp,
+    changes::NewChange,
     engine::{Session, Sql, statement},
     error::Error,
     events,
+    writes::{Promoted, Writes},
 };
 use crate::domain::{
     change::{Audience, ChangeKind},
     event::Event,
-    seats::Admission,
+    seats::{Admission, Seats},
 };
+
+/// An event as far as its seats go. Its row is locked.
+#[derive(Clone, Debug)]
+pub(super) struct Seated {
+    pub event_id: Uuid,
+    /// What is told of it.
+    pub about: Map<String, Value>,
+    pub seats: Seats,
+}
+
+impl From<&Event> for Seated {
+    fn from(event: &Event) -> Self {
+        Self {
+            event_id: event.id,
+            about: events::summary(event),
+            seats: event.seats(),
+        }
+    }
+}
 
 #[derive(FromRow)]
 struct Waiting {
@@ -23,21 +42,17 @@ struct Waiting {
     version: i64,
 }
 
-/// Gives free seats to the first who wait and says so. The event's row is locked, and the caller writes it afterwards.
+/// Gives free seats to the first who wait and says so. The caller writes the event afterwards.
 pub(super) async fn promote(
     session: &mut Session,
-    event: &mut Event,
+    event: &mut Seated,
     now: jiff::Timestamp,
+    writes: &mut Writes,
 ) -> Result<(), Error> {
     const WAITING: Sql = Sql::same(
         "SELECT user_id, version FROM participants WHERE event_id = $1 AND place IS NOT NULL ORDER BY place LIMIT $2",
     );
-    const PROMOTE: Sql = Sql::same(
-        "UPDATE participants SET admission = 'confirmed', place = NULL, version = version + 1, updated_at = $3 \
-         WHERE event_id = $1 AND user_id = $2",
-    );
-    let mut seats = event.seats();
-    let free = seats.free().unwrap_or(i64::MAX);
+    let free = event.seats.free().unwrap_or(i64::MAX);
     if free == 0 {
         return Ok(());
     }
@@ -47,61 +62,54 @@ pub(super) async fn promote(
         WAITING,
         |sql, link| {
             query_as::<_, Waiting>(sql)
-                .bind(event.id)
+                .bind(event.event_id)
                 .bind(free)
                 .fetch_all(link)
         }
     )?;
-    let promoted = seats.promote(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
+    let promoted = event
+        .seats
+        .promote(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
     debug_assert_eq!(
         usize::try_from(promoted),
         Ok(waiting.len()),
         "no more were asked for than are free"
     );
-    event.seats_taken = seats.taken;
     for person in waiting {
-        let at = Timestamp(now);
-        statement!(session, "participants.promote", PROMOTE, |sql, link| {
-            query(sql)
-                .bind(event.id)
-                .bind(person.user_id)
-                .bind(at)
-                .execute(link)
-        })?;
+        writes.promoted(Promoted {
+            event_id: event.event_id,
+            user_id: person.user_id,
+            at: now,
+        });
         let from_to = (Admission::Waitlisted, Admission::Confirmed);
-        admission_changed(
-            session,
-            event,
-            (person.user_id, person.version + 1),
-            None,
-            from_to,
-            now,
-        )
-        .await?;
+        let who = (person.user_id, person.version + 1);
+        admission_changed(writes, event, who, None, from_to, now);
+        if writes.are_many() {
+            writes.write_as(session, "participants.promote").await?;
+        }
     }
     Ok(())
 }
 
 /// Says that somebody's admission changed, and tells them.
-pub(super) async fn admission_changed(
-    session: &mut Session,
-    event: &Event,
+pub(super) fn admission_changed(
+    writes: &mut Writes,
+    event: &Seated,
     (user_id, version): (Uuid, i64),
     actor_id: Option<Uuid>,
     (from, to): (Admission, Admission),
     now: jiff::Timestamp,
-) -> Result<(), Error> {
-    let mut data = events::summary(event);
+) {
+    let mut data = event.about.clone();
     data.insert("admission".into(), json!({ "from": from, "to": to }));
-    let change = NewChange {
+    writes.change(NewChange {
         kind: ChangeKind::ParticipantAdmissionChanged,
-        event_id: event.id,
+        event_id: event.event_id,
         user_id: Some(user_id),
         version,
         actor_id,
         data: Value::Object(data),
         at: now,
         audience: Audience::Person(user_id),
-    };
-    changes::append(session, change).await
+    });
 }

@@ -1,24 +1,30 @@
 //! SQLite's one writer: turns in order of arrival, each in its own savepoint, many of them in one commit.
 //!
+//! Operations that need no turn of their own, because what they read and write is known beforehand, are handed over as jobs: see
+//! [`batch`](super::batch).
+//!
 //! A commit with `synchronous=FULL` waits for the disk, so those who queue meanwhile share the next one. The first to finish
 //! its turn wakes the committer, which takes its own place in the same fair queue: whoever waited before it joins this batch,
 //! whoever comes after it the next. Nobody is answered before the commit. A turn that is dropped half-way (its client went
 //! away) leaves its savepoint, which the next holder of the connection undoes.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use sqlx::{SqliteConnection, query};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
 
+use super::batch::{Finished, Queued};
 use super::engine::Engine;
 use super::error::{Error, error_type};
 use crate::telemetry::instruments;
 
+pub(super) use super::batch::{Job, Reply};
+
 /// What became of a turn's batch; a failure is the same for everybody in it.
-type Answer = Result<(), Failed>;
+pub(super) type Answer = Result<(), Failed>;
 
 #[derive(Clone, Debug)]
-struct Failed {
+pub(super) struct Failed {
     cause: String,
     error_type: &'static str,
 }
@@ -38,15 +44,36 @@ impl Failed {
     }
 }
 
+/// Who waits for the commit.
 #[derive(Debug)]
-struct State {
-    connection: SqliteConnection,
+pub(super) enum Waiter {
+    /// A turn.
+    Turn(oneshot::Sender<Answer>),
+    /// A job, and what it came to.
+    Job(oneshot::Sender<Result<Finished, Error>>, Finished),
+}
+
+impl Waiter {
+    /// Whoever does not wait any more is not told.
+    fn tell(self, answer: Answer) {
+        match self {
+            Self::Turn(waiting) => drop(waiting.send(answer)),
+            Self::Job(waiting, finished) => {
+                drop(waiting.send(answer.map(|()| finished).map_err(Error::from)));
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) connection: SqliteConnection,
     /// A transaction is open.
     open: bool,
     /// A savepoint is open: its turn is under way, or was dropped.
     savepoint: bool,
-    /// Turns that are done and wait for the commit.
-    waiting: Vec<oneshot::Sender<Answer>>,
+    /// Those who are done and wait for the commit.
+    pub(super) waiting: Vec<Waiter>,
 }
 
 /// The queue to the one writing connection.
@@ -54,6 +81,7 @@ struct State {
 pub(super) struct Writer {
     state: Arc<Mutex<State>>,
     wake: Arc<Notify>,
+    jobs: Arc<std::sync::Mutex<Vec<Queued>>>,
 }
 
 /// One turn: exclusive use of the connection, inside a savepoint.
@@ -79,15 +107,46 @@ impl State {
         Ok(())
     }
 
-    async fn enter(&mut self) -> Result<(), sqlx::Error> {
+    async fn try_enter(&mut self) -> Result<(), sqlx::Error> {
         self.clean().await?;
-        if !self.open {
-            self.run("BEGIN IMMEDIATE").await?;
+        if self.open {
+            self.run("SAVEPOINT turn").await?;
+        } else {
+            self.run("BEGIN IMMEDIATE; SAVEPOINT turn").await?;
             self.open = true;
         }
-        self.run("SAVEPOINT turn").await?;
         self.savepoint = true;
         Ok(())
+    }
+
+    /// Begins a turn.
+    pub(super) async fn enter(&mut self) -> Result<(), Error> {
+        if let Err(failure) = self.try_enter().await {
+            // What failed may have been left by another's turn; with that gone, this one may well succeed.
+            self.abandon(&failure).await;
+            if let Err(failure) = self.try_enter().await {
+                self.abandon(&failure).await;
+                return Err(failure.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a turn; what it wrote waits for the commit.
+    pub(super) async fn leave(&mut self) -> Result<(), Error> {
+        if let Err(failure) = self.run("RELEASE turn").await {
+            self.abandon(&failure).await;
+            return Err(failure.into());
+        }
+        self.savepoint = false;
+        Ok(())
+    }
+
+    /// Undoes the turn.
+    pub(super) async fn undo(&mut self) {
+        if let Err(failure) = self.clean().await {
+            self.abandon(&failure).await;
+        }
     }
 
     /// Some faults make SQLite roll the whole transaction back (full disk, I/O error); then nobody in the batch was written.
@@ -100,7 +159,7 @@ impl State {
             error_type: error_type(Engine::Sqlite, cause),
         };
         for waiting in self.waiting.drain(..) {
-            drop(waiting.send(Err(failed.clone())));
+            waiting.tell(Err(failed.clone()));
         }
     }
 
@@ -117,7 +176,7 @@ impl State {
                     instruments::database::batch_committed(self.waiting.len());
                 }
                 for waiting in self.waiting.drain(..) {
-                    drop(waiting.send(Ok(())));
+                    waiting.tell(Ok(()));
                 }
             }
             Err(cause) => self.abandon(&cause).await,
@@ -136,7 +195,27 @@ impl Writer {
         Self {
             state: Arc::new(Mutex::new(state)),
             wake: Arc::new(Notify::new()),
+            jobs: Arc::default(),
         }
+    }
+
+    /// Hands a job over.
+    pub(super) fn hand_over(&self, job: Queued) {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.push(job);
+        drop(jobs);
+        self.wake.notify_one();
+    }
+
+    fn take_jobs(&self) -> Vec<Queued> {
+        std::mem::take(&mut *self.jobs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Does the jobs that wait and commits what was written.
+    async fn commit(&self) {
+        let mut state = self.state.lock().await;
+        state.work(self.take_jobs()).await;
+        state.commit().await;
     }
 
     /// Waits for a turn.
@@ -148,14 +227,7 @@ impl Writer {
 
     async fn enter(self) -> Result<Turn, Error> {
         let mut state = self.state.lock_owned().await;
-        if let Err(failure) = state.enter().await {
-            // What failed may have been left by another's turn; with that gone, this one may well succeed.
-            state.abandon(&failure).await;
-            if let Err(failure) = state.enter().await {
-                state.abandon(&failure).await;
-                return Err(failure.into());
-            }
-        }
+        state.enter().await?;
         Ok(Turn {
             state: Some(state),
             wake: self.wake,
@@ -166,14 +238,14 @@ impl Writer {
     pub(super) async fn run_committer(self) {
         loop {
             self.wake.notified().await;
-            self.state.lock().await.commit().await;
+            self.commit().await;
         }
     }
 
     /// Commits what is left and folds the write-ahead log into the file.
     pub(super) async fn close(&self) -> Result<(), sqlx::Error> {
+        self.commit().await;
         let mut state = self.state.lock().await;
-        state.commit().await;
         state.run("PRAGMA wal_checkpoint(TRUNCATE)").await
     }
 }
@@ -192,13 +264,9 @@ impl Turn {
             return Ok(());
         };
         let ended = undisturbed(async move {
-            if let Err(failure) = state.run("RELEASE turn").await {
-                state.abandon(&failure).await;
-                return Err(failure.into());
-            }
-            state.savepoint = false;
+            state.leave().await?;
             let (answer, committed) = oneshot::channel();
-            state.waiting.push(answer);
+            state.waiting.push(Waiter::Turn(answer));
             drop(state);
             wake.notify_one();
             Ok(committed)
@@ -206,9 +274,14 @@ impl Turn {
         match ended.await?.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failed)) => Err(failed.into()),
-            Err(_) => Err(Failed::ours("the writer stopped".to_owned()).into()),
+            Err(_) => Err(stopped()),
         }
     }
+}
+
+/// The writer is gone; nothing was written.
+pub(super) fn stopped() -> Error {
+    Failed::ours("the writer stopped".to_owned()).into()
 }
 
 /// Does work to its end, even if nobody waits for it any more: the statements that begin and end transactions must not be

@@ -12,4 +12,5 @@ mod plans;
 mod read_replica;
 mod replicas;
 mod schemas;
+mod together;
 mod upgrade;
