@@ -8,8 +8,10 @@
 //! whoever comes after it the next. Nobody is answered before the commit. A turn that is dropped half-way (its client went
 //! away) leaves its savepoint, which the next holder of the connection undoes.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError};
 
+use futures_util::FutureExt as _;
 use sqlx::{SqliteConnection, query};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
 
@@ -238,7 +240,15 @@ impl Writer {
     pub(super) async fn run_committer(self) {
         loop {
             self.wake.notified().await;
-            self.commit().await;
+            // The jobs at hand are lost with it, and told so by the loss of their senders; whoever else waits is committed next.
+            if AssertUnwindSafe(self.commit())
+                .catch_unwind()
+                .await
+                .is_err()
+            {
+                tracing::error!("the writer panicked");
+                self.wake.notify_one();
+            }
         }
     }
 

@@ -122,6 +122,7 @@ pub static LINES: &[Line] = &[
     Line { message: "the database cannot be reached yet", level: "WARN", target: "convoke::store::open", fields: &["error", "retry_in"], needs: "a database that is down at the start" },
     Line { message: "the write-ahead log could not be folded in; nothing is lost", level: "WARN", target: "convoke::store", fields: &["error"], needs: "a fault of the disk at the end" },
     Line { message: "nothing is recorded of requests and statements, for a benchmark", level: "WARN", target: "convoke::telemetry", fields: &[], needs: "a benchmark" },
+    Line { message: "the writer panicked", level: "ERROR", target: "convoke::store::writer", fields: &[], needs: "a defect" },
     Line { message: "a look-up of events panicked", level: "ERROR", target: "convoke::store::event_find", fields: &[], needs: "a defect" },
     Line { message: "a store operation failed", level: "ERROR", target: "convoke::api::problem", fields: &["error"], needs: "a statement that the database refuses" },
     Line { message: "the database is unavailable", level: "WARN", target: "convoke::api::problem", fields: &["error"], needs: "a database that does not answer" },
