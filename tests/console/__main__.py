@@ -244,7 +244,7 @@ def check(service: Service, pid: int, log: Path, scratch: Path, port: int) -> No
         for trace, why in ((slow, "slow"), (failed, "failed")):
             _, _, text = fetch(f"{service.ops}/console/traces/{trace}")
             assert json.loads(text)["record"]["why"] == why, text
-        shows(page, failed, ["503", "database_unavailable", "the database is unavailable", "refused"], log)
+        shows(page, failed, ["503", "database_unavailable", "the database is unavailable", "SQLITE_BUSY"], log)
         shows(page, slow, ["201", "connection", "COMMIT", "deliver"], log)
         step("a failing and a slow request are shown with waterfall, log lines and the delivery")
         works_by_keyboard(page)

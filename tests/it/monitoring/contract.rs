@@ -59,6 +59,10 @@ const UNREACHED: &[(&str, &str)] = &[
     ),
     ("leases.renew", "a scheduled job that takes its time"),
     (
+        "participants.promote",
+        "hundreds of seats that come free at once",
+    ),
+    (
         "token_families.revoke_user",
         "`convoke user disable` ends all logins of an account",
     ),
@@ -185,7 +189,7 @@ on_both_engines! {
         let mut unreached: BTreeSet<&str> = UNREACHED.iter().map(|(name, _)| *name).collect();
         if engine == Engine::Sqlite {
             // Its writer begins transactions by itself, and needs no lock beside them.
-            unreached.extend(["BEGIN", "deliveries.lock_claims"]);
+            unreached.extend(["BEGIN", "deliveries.lock_claims", "events.begin_locked"]);
             // It has no other process to tell.
             unreached.extend(OPERATIONS.iter().filter(|name| name.starts_with("invalidations.")));
         }
