@@ -107,8 +107,9 @@ async fn participants(organizer: &Client, guests: &[Client], event: &serde_json:
         .expect(200);
     // The other moves up from the waiting list.
     guests[0].answer(event, "declined").await.expect(200);
-    let mine = guests[0].patch(&format!("/events/{}", id(event)), json!({"title": "Mine"}));
-    mine.await.expect(403);
+    let event_path = format!("/events/{}", id(event));
+    let title = json!({"title": "Mine"});
+    guests[0].patch(&event_path, title).await.expect(403);
     organizer
         .delete(&format!("{path}{}", guests[1].id))
         .await
