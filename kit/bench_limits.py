@@ -149,7 +149,7 @@ def sqlite(worlds: Worlds, operation: Operation, makers: list[Maker], batch: int
 @contextlib.contextmanager
 def bare(now: Running) -> Iterator[Callable[[str, int, float], Limit]]:
     """A handler that serialises the bodies of `get` and `page`; yields what loads it."""
-    binary = Path(os.environ.get("BARE_BIN") or convoke_binary().parent / "examples" / "bare")
+    binary = Path(os.environ.get("BARE_BIN") or convoke_binary().parent / "examples" / "bare").resolve()
     if not binary.exists():
         raise StartError(f"{binary} is missing; run: cargo build --release --example bare")
     token = now.callers.read_text().split()[PERSON]
