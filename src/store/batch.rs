@@ -6,26 +6,23 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
-    POOL, Pools, Store, WORTH_SHOWING,
+    POOL, Pools, Store,
     answers::{Question, Taken, decide},
     engine::{Engine, Timing},
     error::Error,
-    place,
+    note_wait, place,
     writer::{State, Waiter, stopped},
     writes::{NewSeats, Writes},
     writes_rows::Rows,
 };
-use crate::telemetry::{
-    instruments::{self, database::Waiting},
-    recording::{self, StepKind},
-};
+use crate::telemetry::instruments::{self, database::Waiting};
 
 /// Operations in one round of statements.
 const ROUND: usize = 32;
@@ -234,14 +231,6 @@ impl State {
     }
 }
 
-fn note_wait(waited: Duration) {
-    instruments::database::waited(POOL, waited);
-    // At once is no wait, and would only hide what matters.
-    if waited > WORTH_SHOWING {
-        recording::step(StepKind::Wait, "connection", waited, None, None);
-    }
-}
-
 impl Store {
     /// Does an operation together with others where the engine has one writer, again where that is safe; else, or when it turns
     /// out to need a transaction of its own, it is left to the caller.
@@ -272,7 +261,7 @@ impl Store {
                     began,
                     ended,
                 }) => {
-                    note_wait(began - handed_over);
+                    note_wait(POOL, began - handed_over, None);
                     let alone = matches!(reply, Reply::Alone);
                     let committed = (!alone).then(|| answered - ended);
                     timing.observe_batched(None, ended - began, committed);

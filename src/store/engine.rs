@@ -246,6 +246,9 @@ impl Timing {
         committed: Option<Duration>,
     ) {
         self.step.close();
+        if off::is_off() {
+            return;
+        }
         let system = self.engine.as_str();
         let note = |name, elapsed, error_type| {
             instruments::database::operation(system, name, error_type, elapsed, &self.span);

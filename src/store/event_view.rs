@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     columns::Timestamp,
     error::Error,
-    one_value::{Given, corrupt},
+    one_value::{Given, corrupt, id, instant},
 };
 use crate::domain::event::{EventStatus, EventView, Visibility};
 
@@ -118,8 +118,6 @@ impl TryFrom<Cells<'_>> for EventView {
     type Error = Error;
 
     fn try_from(cells: Cells<'_>) -> Result<Self, Error> {
-        let id = |text: &str| Uuid::try_parse(text).map_err(corrupt);
-        let time = |micros| jiff::Timestamp::from_microsecond(micros).map_err(corrupt);
         Ok(Self {
             id: id(&cells.0)?,
             uid: cells.1,
@@ -131,8 +129,8 @@ impl TryFrom<Cells<'_>> for EventView {
             start_zone: cells.7,
             end_local: cells.8,
             end_zone: cells.9,
-            start_utc: time(cells.10)?,
-            end_utc: time(cells.11)?,
+            start_utc: instant(cells.10)?,
+            end_utc: instant(cells.11)?,
             capacity: cells.12,
             seats_taken: cells.13,
             waitlist_enabled: cells.14 != 0,
@@ -141,8 +139,8 @@ impl TryFrom<Cells<'_>> for EventView {
             tags: cells.17,
             metadata: cells.18,
             version: cells.19,
-            created_at: time(cells.20)?,
-            updated_at: time(cells.21)?,
+            created_at: instant(cells.20)?,
+            updated_at: instant(cells.21)?,
         })
     }
 }

@@ -300,7 +300,6 @@ impl Store {
         let result = wait.await;
         drop((waiting, doing));
         let waited = open.close();
-        instruments::database::waited(pool, waited);
         if let Err(failure) = &result {
             let engine = self.engine();
             instruments::database::failed(engine.as_str(), failure.error_type(engine));
@@ -308,11 +307,7 @@ impl Store {
         if matches!(result, Err(Error::Unavailable(sqlx::Error::PoolTimedOut))) {
             instruments::database::wait_timed_out(pool);
         }
-        // At once is no wait, and would only hide what matters.
-        if waited > WORTH_SHOWING || result.is_err() {
-            let failed = result.is_err().then_some("refused");
-            recording::step(StepKind::Wait, "connection", waited, None, failed);
-        }
+        note_wait(pool, waited, result.is_err().then_some("refused"));
         result
     }
 
@@ -363,6 +358,15 @@ impl Store {
                 Ok(Session::SqliteWrite(self.timed(POOL, writer.turn()).await?))
             }
         }
+    }
+}
+
+/// Notes how long an operation waited for a connection or for the writer, and how that failed, if it did.
+fn note_wait(pool: &'static str, waited: Duration, failed: Option<&'static str>) {
+    instruments::database::waited(pool, waited);
+    // At once is no wait, and would only hide what matters.
+    if waited > WORTH_SHOWING || failed.is_some() {
+        recording::step(StepKind::Wait, "connection", waited, None, failed);
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     engine::{Sql, statement, transaction},
     error::Error,
     idempotency::Receipt,
-    one_value::{self, Given, corrupt},
+    one_value::{self, Given, corrupt, instant},
     replica::listing,
 };
 use crate::domain::{
@@ -66,14 +66,13 @@ impl TryFrom<Cells<'_>> for Notification {
     type Error = Error;
 
     fn try_from(cells: Cells<'_>) -> Result<Self, Error> {
-        let time = |micros| jiff::Timestamp::from_microsecond(micros).map_err(corrupt);
         Ok(Self {
-            id: Uuid::try_parse(&cells.0).map_err(corrupt)?,
+            id: one_value::id(&cells.0)?,
             kind: ChangeKind::parse(&cells.1).unwrap_or(ChangeKind::Other),
-            event_id: Uuid::try_parse(&cells.2).map_err(corrupt)?,
+            event_id: one_value::id(&cells.2)?,
             data: cells.3,
-            read_at: cells.4.map(time).transpose()?,
-            created_at: time(cells.5)?,
+            read_at: cells.4.map(instant).transpose()?,
+            created_at: instant(cells.5)?,
         })
     }
 }

@@ -3,6 +3,7 @@
 //! sqlx hands SQLite's rows from thread to thread one by one, which costs more than to find them. PostgreSQL's come as rows.
 
 use sqlx::{FromRow, Row as _, postgres::PgRow, sqlite::SqliteRow};
+use uuid::Uuid;
 
 use super::error::Error;
 
@@ -37,6 +38,16 @@ pub(super) fn all<T>(
         }
     }
     Ok(things)
+}
+
+/// An id, as `hex()` writes it.
+pub(super) fn id(text: &str) -> Result<Uuid, Error> {
+    Uuid::try_parse(text).map_err(corrupt)
+}
+
+/// An instant, as SQLite keeps it.
+pub(super) fn instant(micros: i64) -> Result<jiff::Timestamp, Error> {
+    jiff::Timestamp::from_microsecond(micros).map_err(corrupt)
 }
 
 /// Something in a row that no writer writes.
