@@ -17,7 +17,7 @@ use super::{
 use crate::{
     domain::{
         event::{Event, EventStatus, TAG_MAX, Visibility},
-        page::CursorError,
+        page::{CursorError, Page},
         when::{parse_instant, storable},
     },
     store::{self, EventKey, EventQuery, Receipt, Sort},
@@ -89,7 +89,12 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, mut params: Par
         return Err(CursorError::Invalid.into());
     }
     let found = api.store.events(caller.actor, &query, &page).await?;
-    Ok(pager.reply(&params, found, EventBody::from))
+    let items = api.bodies.of(&api.store, caller.actor, &found.items);
+    let shown = Page {
+        items: items.await?,
+        next: found.next,
+    };
+    Ok(pager.reply(&params, shown, |body| body))
 }
 
 fn read_query(params: &mut Params) -> EventQuery {

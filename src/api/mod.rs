@@ -4,6 +4,7 @@ mod api_keys;
 mod attachments;
 mod auth;
 mod avatars;
+mod bodies;
 mod conditional;
 mod docs;
 mod event_wire;
@@ -46,6 +47,7 @@ use tower_http::{
 
 pub use self::openapi::openapi_json;
 use self::{
+    bodies::Bodies,
     files::Files,
     layers::{client, guard, headers, idempotency, observe, rate_limit},
     passwords::{HashError, Passwords},
@@ -89,6 +91,7 @@ impl std::fmt::Debug for Api {
 /// See [`Api`].
 pub struct Shared {
     store: Store,
+    bodies: Bodies,
     files: Files,
     lifecycle: Lifecycle,
     tokens: Tokens,
@@ -155,6 +158,7 @@ impl Api {
             cors_origins: config.server.cors_origins.clone(),
             hsts: config.server.hsts,
             refresh_ttl: config.auth.refresh_token_ttl,
+            bodies: Bodies::new(),
             files: Files::new(config, storage),
             store,
             tokens,
@@ -170,6 +174,7 @@ impl Api {
         loop {
             ticks.tick().await;
             self.principals.observe();
+            self.bodies.observe();
             self.limits.rates.observe();
         }
     }

@@ -59,7 +59,8 @@ impl Caches {
             .filter(|_| listens)
             .map(|url| Shared::new(url, &config.redis, &config.server.secret_key));
         let lifetimes = Lifetimes::new(hearing.ticks().clone(), cache.ttl, cache.heard_ttl);
-        instruments::prime(&[Users::NAME, Keys::NAME]);
+        instruments::prime();
+        instruments::prime_caches(&[Users::NAME, Keys::NAME]);
         channel.observe();
         instruments::shared_state(shared.as_ref().map_or("off", Shared::state));
         let parts = (lifetimes, cache.max_entries, hearing, shared.clone());

@@ -193,6 +193,17 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
+/// A state of an event: what is shown of it is the same whenever its mark is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EventMark {
+    /// Which event.
+    pub id: Uuid,
+    /// Grows by one with each change of what is shown.
+    pub version: i64,
+    /// When that was: a database that was restored counts on from an older version.
+    pub updated_at: Timestamp,
+}
+
 /// An event as it is shown, in the form in which it is stored.
 #[derive(Clone, Debug)]
 pub struct EventView {
@@ -246,6 +257,15 @@ impl EventView {
     /// The tag of this state.
     pub fn tag(&self) -> String {
         self.version.to_string()
+    }
+
+    /// Which state this is.
+    pub const fn mark(&self) -> EventMark {
+        EventMark {
+            id: self.id,
+            version: self.version,
+            updated_at: self.updated_at,
+        }
     }
 }
 

@@ -136,24 +136,49 @@ impl Queue {
     }
 }
 
+async fn answers(asked: Vec<oneshot::Receiver<Answer>>) -> Result<Vec<Option<EventView>>, Error> {
+    let mut found = Vec::with_capacity(asked.len());
+    for answer in asked {
+        found.push(match answer.await {
+            Ok(Ok(view)) => view,
+            Ok(Err(failure)) => return Err(Error::Together(failure)),
+            Err(_) => return Err(Error::Corrupt("the look-up panicked".to_owned())),
+        });
+    }
+    Ok(found)
+}
+
 impl Store {
     /// An event that the caller may see.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is none.
     pub async fn event(&self, actor: Actor, id: Uuid) -> Result<EventView, Error> {
+        let mut found = self.event_views(actor, &[id]).await?;
+        found.pop().flatten().ok_or(Error::NotFound)
+    }
+
+    /// Those of these events that the caller may see, in this order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn event_views(
+        &self,
+        actor: Actor,
+        ids: &[Uuid],
+    ) -> Result<Vec<Option<EventView>>, Error> {
         let engine = self.engine();
         let timing = Timing::start(engine, "events.find", SQL.on(engine));
-        let answer = self.inner.lookups.ask(actor, id).await;
-        let found = match answer {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(failure)) => Err(Error::Together(failure)),
-            Err(_) => Err(Error::Corrupt("the look-up panicked".to_owned())),
-        };
+        let asked: Vec<_> = ids
+            .iter()
+            .map(|id| self.inner.lookups.ask(actor, *id))
+            .collect();
+        let found = answers(asked).await;
         let failure = found.as_ref().err();
-        let rows = found.as_ref().ok().map(|found| u64::from(found.is_some()));
+        let rows = found.as_ref().ok();
+        let rows = rows.map(|found| found.iter().flatten().count() as u64);
         timing.observe(failure.map(|one| one.error_type(engine)), rows);
-        found?.ok_or(Error::NotFound)
+        found
     }
 
     async fn answer_all(&self, wanted: Vec<Wanted>) {

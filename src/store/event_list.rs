@@ -18,13 +18,13 @@ use super::{
     columns::Timestamp,
     engine::{Engine, Sql, statement},
     error::Error,
-    event_view::{self, GivenEvent, ViewRow, view_cells, view_columns},
-    one_value,
+    event_marks::{Listed, marks, read},
+    one_value::{self, Given},
     replica::listing,
 };
 use crate::domain::{
     actor::Actor,
-    event::{EventStatus, EventView, Visibility},
+    event::{EventMark, EventStatus, Visibility},
     page::{Page, PageRequest},
     words::query_words,
 };
@@ -46,14 +46,6 @@ impl Sort {
             Self::Start => "start_utc",
             Self::Created => "created_at",
             Self::Updated => "updated_at",
-        }
-    }
-
-    fn key(self, event: &EventView) -> jiff::Timestamp {
-        match self {
-            Self::Start => event.start_utc,
-            Self::Created => event.created_at,
-            Self::Updated => event.updated_at,
         }
     }
 }
@@ -199,7 +191,11 @@ impl Builder {
             self.from(from, &mut branches, actor, query, page.after);
         }
         if let [(table, condition)] = branches.as_slice() {
-            return self.shown(&format!("{table} WHERE {conditions}{condition} {order}"));
+            return marks(
+                self.engine,
+                column,
+                &format!("{table} WHERE {conditions}{condition} {order}"),
+            );
         }
         // What decides of the order is in the index: the events themselves are fetched for the page alone. By SQLite's own number of
         // a row, which the index holds, that is one look-up less.
@@ -217,10 +213,14 @@ impl Builder {
             })
             .collect();
         let branches = branches.join(" UNION ");
-        self.shown(&format!(
-            "(SELECT * FROM ({branches}) u {}) v CROSS JOIN events e WHERE e.{key} = v.{key} {ordered}",
-            order_of("u")
-        ))
+        marks(
+            self.engine,
+            column,
+            &format!(
+                "(SELECT * FROM ({branches}) u {}) v CROSS JOIN events e WHERE e.{key} = v.{key} {ordered}",
+                order_of("u")
+            ),
+        )
     }
 
     /// Whoever asks for what ends after an instant, in the order of its start, must not be led past everything that has ever
@@ -293,18 +293,6 @@ impl Builder {
         }
     }
 
-    /// What is selected of events in an order: rows on PostgreSQL, and on SQLite all of them as one value.
-    fn shown(&self, events: &str) -> String {
-        match self.engine {
-            Engine::Postgres => format!("SELECT {} FROM {events}", view_columns!()),
-            Engine::Sqlite => format!(
-                "SELECT json_group_array(json_array({})) FROM (SELECT {} FROM {events}) v",
-                view_cells!("v"),
-                view_columns!()
-            ),
-        }
-    }
-
     /// Where visible events come from: tables and a further condition.
     fn branches(&mut self, actor: Actor, query: &EventQuery) -> Vec<(&'static str, String)> {
         const PARTICIPATING: &str = "participants p JOIN events e ON e.id = p.event_id";
@@ -342,7 +330,7 @@ fn intern(text: String) -> &'static str {
 }
 
 impl Store {
-    /// The events that the caller may see, as asked for.
+    /// Which events, in which state, the caller may see, as asked for; [`Self::event_views`] has what they show.
     ///
     /// # Errors
     /// When the database fails.
@@ -351,7 +339,7 @@ impl Store {
         actor: Actor,
         query: &EventQuery,
         page: &PageRequest<EventKey>,
-    ) -> Result<Page<EventView, EventKey>, Error> {
+    ) -> Result<Page<EventMark, EventKey>, Error> {
         let mut builder = Builder {
             engine: self.engine(),
             binds: Vec::new(),
@@ -359,7 +347,7 @@ impl Store {
         let text = Sql::same(intern(builder.statement(actor, query, page)));
         let binds = &builder.binds;
         let searches = query.text.is_some() && self.engine() == Engine::Postgres;
-        let given: Vec<GivenEvent> = listing!(self, |session| {
+        let given: Vec<Given<Listed>> = listing!(self, |session| {
             statement!(session, "events.list", text, |sql, link| {
                 // How often a word occurs decides how it is best looked for, so a search is planned anew for its words.
                 let mut query = query_as(sql).persistent(!searches);
@@ -374,10 +362,11 @@ impl Store {
                 query.fetch_all(link)
             })
         })?;
-        let events = one_value::all(given, event_view::read)?;
-        let events = events.into_iter().map(|ViewRow(event)| event).collect();
-        Ok(Page::from_items(events, page.limit, |event: &EventView| {
-            (query.sort.key(event).as_microsecond(), event.id)
-        }))
+        let listed = one_value::all(given, read)?;
+        let page = Page::from_items(listed, page.limit, |one| one.key);
+        Ok(Page {
+            items: page.items.into_iter().map(|one| one.mark).collect(),
+            next: page.next,
+        })
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     columns::Timestamp,
     error::Error,
-    one_value::{Given, corrupt, id, instant},
+    one_value::{id, instant},
 };
 use crate::domain::event::{EventStatus, EventView, Visibility};
 
@@ -143,15 +143,4 @@ impl TryFrom<Cells<'_>> for EventView {
             updated_at: instant(cells.21)?,
         })
     }
-}
-
-/// One event, or all of them, as `view_columns!` and `view_cells!` select them.
-pub(super) type GivenEvent = Given<ViewRow>;
-
-/// Reads an array of what `view_cells!` makes.
-pub(super) fn read(text: &str) -> Result<Vec<ViewRow>, Error> {
-    let all: Vec<Cells<'_>> = serde_json::from_str(text).map_err(corrupt)?;
-    all.into_iter()
-        .map(|cells| EventView::try_from(cells).map(ViewRow))
-        .collect()
 }

@@ -15,6 +15,7 @@ mod engine;
 mod error;
 mod event_find;
 mod event_list;
+mod event_marks;
 mod event_row;
 mod event_view;
 mod events;

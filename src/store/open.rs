@@ -229,3 +229,21 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{ConnectOptions as _, query_scalar, sqlite::SqliteConnectOptions};
+
+    #[tokio::test]
+    async fn sqlite_is_built_as_cargos_configuration_says() {
+        let mut connection = SqliteConnectOptions::new().connect().await.unwrap();
+        let options: Vec<String> = query_scalar("PRAGMA compile_options")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let has = |option: &str| options.iter().any(|one| one == option);
+        assert!(has("DEFAULT_MEMSTATUS=0"), "{options:?}");
+        assert!(has("ENABLE_QPSG"), "{options:?}");
+        assert!(!has("ENABLE_MEMORY_MANAGEMENT"), "{options:?}");
+    }
+}

@@ -1,4 +1,4 @@
-//! SQLite's one writer: turns in order of arrival, each in its own savepoint, many of them in one commit.
+//! SQLite's one writer: turns in order of arrival, each undone by itself if it fails, many of them in one commit.
 //!
 //! Operations that need no turn of their own, because what they read and write is known beforehand, are handed over as jobs: see
 //! [`batch`](super::batch).
@@ -6,7 +6,7 @@
 //! A commit with `synchronous=FULL` waits for the disk, so those who queue meanwhile share the next one. The first to finish
 //! its turn wakes the committer, which takes its own place in the same fair queue: whoever waited before it joins this batch,
 //! whoever comes after it the next. Nobody is answered before the commit. A turn that is dropped half-way (its client went
-//! away) leaves its savepoint, which the next holder of the connection undoes.
+//! away) leaves what it did, which the next holder of the connection undoes.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError};
@@ -67,13 +67,22 @@ impl Waiter {
     }
 }
 
+/// How a turn is undone.
+#[derive(Clone, Copy, Debug)]
+enum Undo {
+    /// It is the first: with the transaction.
+    Transaction,
+    /// Others were before it: to its savepoint, for which SQLite notes each page that is changed.
+    Savepoint,
+}
+
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) connection: SqliteConnection,
     /// A transaction is open.
     open: bool,
-    /// A savepoint is open: its turn is under way, or was dropped.
-    savepoint: bool,
+    /// A turn is under way, or was dropped.
+    turn: Option<Undo>,
     /// Those who are done and wait for the commit.
     pub(super) waiting: Vec<Waiter>,
 }
@@ -86,7 +95,7 @@ pub(super) struct Writer {
     jobs: Arc<std::sync::Mutex<Vec<Queued>>>,
 }
 
-/// One turn: exclusive use of the connection, inside a savepoint.
+/// One turn: exclusive use of the connection.
 #[derive(Debug)]
 pub struct Turn {
     /// Given back when the turn ends.
@@ -101,11 +110,15 @@ impl State {
 
     /// Undoes what a dropped turn left.
     async fn clean(&mut self) -> Result<(), sqlx::Error> {
-        if self.savepoint {
-            self.run("ROLLBACK TO turn").await?;
-            self.run("RELEASE turn").await?;
-            self.savepoint = false;
+        match self.turn {
+            Some(Undo::Transaction) => {
+                self.run("ROLLBACK").await?;
+                self.open = false;
+            }
+            Some(Undo::Savepoint) => self.run("ROLLBACK TO turn; RELEASE turn").await?,
+            None => {}
         }
+        self.turn = None;
         Ok(())
     }
 
@@ -113,11 +126,12 @@ impl State {
         self.clean().await?;
         if self.open {
             self.run("SAVEPOINT turn").await?;
+            self.turn = Some(Undo::Savepoint);
         } else {
-            self.run("BEGIN IMMEDIATE; SAVEPOINT turn").await?;
+            self.run("BEGIN IMMEDIATE").await?;
             self.open = true;
+            self.turn = Some(Undo::Transaction);
         }
-        self.savepoint = true;
         Ok(())
     }
 
@@ -136,11 +150,13 @@ impl State {
 
     /// Ends a turn; what it wrote waits for the commit.
     pub(super) async fn leave(&mut self) -> Result<(), Error> {
-        if let Err(failure) = self.run("RELEASE turn").await {
+        if let Some(Undo::Savepoint) = self.turn
+            && let Err(failure) = self.run("RELEASE turn").await
+        {
             self.abandon(&failure).await;
             return Err(failure.into());
         }
-        self.savepoint = false;
+        self.turn = None;
         Ok(())
     }
 
@@ -155,7 +171,7 @@ impl State {
     async fn abandon(&mut self, cause: &sqlx::Error) {
         drop(self.run("ROLLBACK").await);
         self.open = false;
-        self.savepoint = false;
+        self.turn = None;
         let failed = Failed {
             cause: cause.to_string(),
             error_type: error_type(Engine::Sqlite, cause),
@@ -191,7 +207,7 @@ impl Writer {
         let state = State {
             connection,
             open: false,
-            savepoint: false,
+            turn: None,
             waiting: Vec::new(),
         };
         Self {
@@ -309,7 +325,7 @@ async fn undisturbed<T: Send + 'static>(
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        // The savepoint stays open; whoever is next undoes it, and the committer sees to it that there is a next.
+        // What was done stays there; whoever is next undoes it, and the committer sees to it that there is a next.
         if self.state.take().is_some() {
             self.wake.notify_one();
         }

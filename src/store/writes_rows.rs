@@ -26,9 +26,9 @@ macro_rules! rows {
     };
 }
 
-/// Adds everything in the order of the tables; compiled once for each engine.
+/// Adds everything in the order of the tables; compiled once for each engine. `again` is for tags, whose rows are the events'.
 macro_rules! arguments {
-    ($writes:ident, $shape:ident, $arguments:ident) => {
+    ($writes:ident, $shape:ident, $arguments:ident, $again:block) => {
         (|| -> Result<(), sqlx::error::BoxDynError> {
             rows!(
                 $arguments,
@@ -60,6 +60,7 @@ macro_rules! arguments {
                 Some(Timestamp(one.event.created_at)),
                 Some(Timestamp(one.event.updated_at)),
             );
+            $again
             rows!(
                 $arguments,
                 $shape,
@@ -222,13 +223,23 @@ impl<'a> Rows<'a> {
 
     pub(super) fn for_postgres(&self, shape: Shape) -> Result<PgArguments, sqlx::Error> {
         let mut arguments = PgArguments::default();
-        arguments!(self, shape, arguments).map_err(sqlx::Error::Encode)?;
+        arguments!(self, shape, arguments, {}).map_err(sqlx::Error::Encode)?;
         Ok(arguments)
     }
 
     pub(super) fn for_sqlite(&self, shape: Shape) -> Result<SqliteArguments, sqlx::Error> {
         let mut arguments = SqliteArguments::default();
-        arguments!(self, shape, arguments).map_err(sqlx::Error::Encode)?;
+        arguments!(self, shape, arguments, {
+            rows!(
+                arguments,
+                shape,
+                text::TAGS,
+                self.events,
+                |one| Some(one.event.id),
+                Some(Json(&one.event.content.tags)),
+            );
+        })
+        .map_err(sqlx::Error::Encode)?;
         Ok(arguments)
     }
 }

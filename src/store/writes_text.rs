@@ -208,7 +208,7 @@ impl Shape {
             }
             let width = table.types.len();
             let number = |row: usize, column: usize| match (place, first_event) {
-                // Those of the events themselves.
+                // Those of the events themselves; without numbers, on SQLite, they are given again.
                 (TAGS, Some(first)) => {
                     first + row * TABLES[EVENTS].types.len() + [0, TAGS_COLUMN][column]
                 }
@@ -217,10 +217,10 @@ impl Shape {
             let rows: Vec<String> = (0..self.rows)
                 .map(|row| {
                     let cells = table.types.iter().enumerate().map(|(column, kind)| {
-                        let number = number(row, column);
                         match engine {
-                            Engine::Postgres => format!("${number}::{kind}"),
-                            Engine::Sqlite => format!("${number}"),
+                            Engine::Postgres => format!("${}::{kind}", number(row, column)),
+                            // A number is a name to SQLite, and names are looked through one by one.
+                            Engine::Sqlite => "?".to_owned(),
                         }
                     });
                     format!("({})", cells.collect::<Vec<_>>().join(", "))
@@ -282,12 +282,20 @@ mod tests {
 
     #[test]
     fn tags_use_the_parameters_of_their_events() {
+        let text = text(Engine::Postgres, &[EVENTS, TAGS, CHANGES], 2);
+        let tags = "(VALUES ($1::uuid, $19::jsonb), ($25::uuid, $43::jsonb)) v, LATERAL";
+        assert!(text.contains(tags), "{text}");
+        assert!(text.contains("(VALUES ($49::uuid, $50::text,"), "{text}");
+    }
+
+    #[test]
+    fn sqlite_counts_its_parameters_itself() {
         let text = text(Engine::Sqlite, &[EVENTS, TAGS, CHANGES], 2);
         assert!(
-            text.contains("(VALUES ($1, $19), ($25, $43)) v, json_each"),
+            text.contains("(VALUES (?, ?), (?, ?)) v, json_each"),
             "{text}"
         );
-        assert!(text.contains("(VALUES ($49, $50,"), "{text}");
+        assert!(!text.contains('$'), "{text}");
         assert!(text.ends_with("v WHERE v.column1 IS NOT NULL"), "{text}");
     }
 

@@ -41,14 +41,18 @@ const ERROR_TYPES: &[&str] = &[
     "timeout",
 ];
 
-/// Makes every series exist.
-pub fn prime(caches: &[&'static str]) {
+/// Makes every series of these caches exist.
+pub fn prime_caches(caches: &[&'static str]) {
     for cache in caches {
         for outcome in OUTCOMES {
             REQUESTS.prime([cache, outcome]);
         }
         ENTRIES.prime([cache]);
     }
+}
+
+/// Makes every other series exist.
+pub fn prime() {
     for values in INVALIDATED {
         INVALIDATIONS.prime(*values);
     }
@@ -70,7 +74,12 @@ fn one_of(family: &Family<Gauge, 1>, all: &[&'static str], now: &str) {
 
 /// Counts a look-up: hit, `shared_hit` or miss.
 pub fn asked(cache: &'static str, outcome: &'static str) {
-    REQUESTS.with([cache, outcome], |one| one.increment(1));
+    asked_for(cache, outcome, 1);
+}
+
+/// Counts so many of them.
+pub fn asked_for(cache: &'static str, outcome: &'static str, times: usize) {
+    REQUESTS.with([cache, outcome], |one| one.increment(times as u64));
 }
 
 /// Sets how many entries a cache holds.

@@ -62,7 +62,8 @@ fn prime_all() -> requests::Requests {
     health::file_system("data", 1, 2);
     outbox::prime(&["email"], &["delivered"]);
     protection::prime_rate_limits(&["write"], &["allowed"]);
-    cache::prime(&["sessions"]);
+    cache::prime();
+    cache::prime_caches(&["sessions"]);
     protection::prime_secret_keys();
     protection::prime_requests(&["password"], &["ok"]);
     files::prime(&["avatar"], &["stored"], &["whole"]);
