@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench files-bench recovery upgrade-drill upload-memory bench bench-peers bench-growth
+.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench files-bench recovery upgrade-drill upload-memory bench bench-peers bench-growth instructions
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -77,6 +77,11 @@ recovery: ## Lose a database of 100,000 events on each engine, restore it from i
 	tests/install.sh
 	cargo build --locked --release
 	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) recovery $(RECOVERY)
+
+instructions: ## Count the processor instructions of a request; beyond 2 % of what is committed fails (INSTRUCTIONS="--write")
+	tests/install.sh
+	cargo build --locked --example instructions
+	$(KIT) instructions $(INSTRUCTIONS)
 
 BENCH_BUILD = tests/install.sh bench && cargo build --locked --release --bin convoke --example bare
 BENCH_RUN = CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) bench

@@ -16,6 +16,7 @@ COMMANDS = {
     "files_bench": "move 10,000 files to a real S3 server while they are read, with a kill half-way",
     "upgrade_drill": "roll two replicas from the previous release to this one under load; no request may fail",
     "bench": "measure each operation on each engine beside its limits",
+    "instructions": "count the processor instructions of a request and compare them with what is committed",
     "recovery": "lose a database on each engine, restore it from its backup, and time that",
     "previews": "draw each dashboard from a real Prometheus after a real load",
 }
@@ -25,7 +26,7 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         print("usage: python -m kit COMMAND [OPTION…]\n", file=sys.stderr)
         for name, what in COMMANDS.items():
-            print(f"  {name:<13} {what}", file=sys.stderr)
+            print(f"  {name:<14} {what}", file=sys.stderr)
         return 2
     command = importlib.import_module(f"kit.{sys.argv[1]}")
     return command.main(sys.argv[2:])

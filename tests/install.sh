@@ -32,6 +32,7 @@ need python3 command -v python3
 need python3-venv python3 -c 'import ensurepip, venv'
 need redis-server command -v redis-server
 need systemd command -v systemd-analyze
+need valgrind command -v valgrind
 [[ "${1:-}" != bench ]] || need wrk command -v wrk
 
 if ((${#missing[@]})); then

@@ -35,6 +35,7 @@ later "the kit's generated files" kit generate --check
 later 'rules, dashboards, runbooks' kit lint
 later 'tests of the rules' kit test_rules
 later 'the deployment checklist' kit checklist --quick
+later 'instructions a request' kit instructions
 later 'load smoke' kit load smoke
 later 'the kit against a service' kit contract
 export SEED="${SEED:-20261122}"

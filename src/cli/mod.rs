@@ -7,7 +7,7 @@ mod files;
 mod health;
 mod input;
 mod migrate;
-mod prepare;
+pub mod prepare;
 mod progress;
 mod serve;
 mod shutdown;

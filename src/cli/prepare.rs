@@ -43,10 +43,7 @@ pub(super) fn store_settings(config: &Config) -> store::Settings {
 ///
 /// # Errors
 /// When the database cannot be reached in time.
-pub(super) async fn open_store(
-    config: &Config,
-    lifecycle: &Lifecycle,
-) -> Result<Store, store::Error> {
+pub async fn open_store(config: &Config, lifecycle: &Lifecycle) -> Result<Store, store::Error> {
     let lifecycle = lifecycle.clone();
     // Nobody waits for it at the end: closing the store makes the last commit.
     let spawn = move |task| lifecycle.spawn_unwatched("store writer", task);

@@ -52,6 +52,8 @@ pub(super) async fn run(loaded: Loaded, traces: traces::Options) -> Result<ExitC
     } = loaded;
     let instance = crate::domain::new_id().to_string();
     let guard = telemetry::start(telemetry_options(&config, traces, &instance))?;
+    let upkeep = guard.exposition().keep_up();
+    upkeep.map_err(telemetry::StartError::Thread)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -33,7 +33,7 @@ fn ops(database: CheckStatus) -> Ops {
     };
     let log_control = LogControl::new("info".to_owned(), handle);
     let state = OpsState {
-        exposition: Exposition::start().unwrap(),
+        exposition: Exposition::start(),
         console: Console::new(about, log_control.clone()),
         log_control,
         readiness: Arc::new(move || {

@@ -37,11 +37,22 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// Makes what is known at once exist, and starts the upkeep of the histograms (once a process).
-    pub fn start() -> io::Result<Self> {
-        static UPKEEP: AtomicBool = AtomicBool::new(false);
+    /// Makes what is known at once exist.
+    pub fn start() -> Self {
         pipeline::prime();
         process::prime();
+        Self {
+            turn: Arc::new(Semaphore::new(1)),
+            waiting: Arc::new(AtomicUsize::new(0)),
+        }
+    }
+
+    /// Starts the upkeep of the histograms (once a process). Without it their queues grow until somebody scrapes.
+    ///
+    /// # Errors
+    /// When there can be no more threads.
+    pub fn keep_up(&self) -> io::Result<()> {
+        static UPKEEP: AtomicBool = AtomicBool::new(false);
         if !UPKEEP.swap(true, Ordering::SeqCst) {
             // A thread and not a task: it must go on while the runtime is blocked.
             std::thread::Builder::new()
@@ -53,10 +64,7 @@ impl Exposition {
                     }
                 })?;
         }
-        Ok(Self {
-            turn: Arc::new(Semaphore::new(1)),
-            waiting: Arc::new(AtomicUsize::new(0)),
-        })
+        Ok(())
     }
 
     /// Renders the metrics off the runtime's threads; [`Busy`] when too many already wait.
@@ -158,11 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_exposition_tells_of_itself_the_process_and_the_runtime() {
-        let text = Exposition::start()
-            .unwrap()
-            .scrape(Format::Text)
-            .await
-            .unwrap();
+        let text = Exposition::start().scrape(Format::Text).await.unwrap();
         let value = |name: &str| -> f64 {
             let found = text.lines().find_map(|line| line.strip_prefix(name));
             found
@@ -185,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_so_many_wait_for_a_rendering() {
-        let exposition = Exposition::start().unwrap();
+        let exposition = Exposition::start();
         let turn = Arc::clone(&exposition.turn).acquire_owned().await.unwrap();
         let mut waiting: Vec<_> = (0..=MAX_WAITING)
             .map(|_| Box::pin(exposition.scrape(Format::Text)))

@@ -78,7 +78,7 @@ pub struct Guard {
 
 /// Starts metrics, traces and the log. Works inside a runtime and outside one.
 pub fn start(options: Options) -> Result<Guard, StartError> {
-    let exposition = Exposition::start()?;
+    let exposition = Exposition::start();
     instruments::process::build_info(options.service_version, options.revision);
     let log_writer = LogWriter::stdout(pipeline::log_lines_dropped())?;
     let identity = Identity {

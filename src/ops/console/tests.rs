@@ -167,7 +167,7 @@ fn whole() -> Router<()> {
     let console = console();
     routes().with_state(OpsState {
         hosts: [].into(),
-        exposition: crate::telemetry::Exposition::start().unwrap(),
+        exposition: crate::telemetry::Exposition::start(),
         log_control: LogControl::new("info".to_owned(), handle),
         readiness: Arc::new(|| Box::pin(async { Vec::new() })),
         version: console.0.about.version.clone(),
