@@ -21,9 +21,9 @@ class Medians(unittest.TestCase):
     def test_each_part_has_its_median_in_microseconds(self) -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            measured(folder, "reading", "token", 150)
+            measured(folder, "reading", "token", 200)
             measured(folder, "body", "page", 20_000)
-            expected = [["body: page", "20.00", "18.00 to 22.00"], ["reading: token", "0.15", "0.14 to 0.16"]]
+            expected = [["body: page", "20.00", "18.00 to 22.00"], ["reading: token", "0.20", "0.18 to 0.22"]]
             self.assertEqual(medians(folder), expected)
 
     def test_nothing_measured_is_nothing_found(self) -> None:
