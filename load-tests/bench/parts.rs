@@ -131,22 +131,19 @@ fn reading(c: &mut Criterion) {
     group.finish();
 }
 
-fn scope() -> Arc<RequestScope> {
-    let id = || new_id().simple().to_string();
-    let span_id = id().split_off(16);
-    RequestScope::new(
-        new_id().to_string(),
-        "/api/v1/events/".into(),
-        id(),
-        span_id,
-        false,
-    )
-}
-
 fn telemetry(c: &mut Criterion) {
     let mut group = c.benchmark_group("telemetry");
-    group.bench_function("scope of a request", |b| b.iter(scope));
-    let scope = scope();
+    group.bench_function("id of a request", |b| b.iter(|| new_id().to_string()));
+    let (id, trace_id) = (new_id().to_string(), "a".repeat(32));
+    let given = || (id.clone(), trace_id.clone());
+    let made = |(id, trace_id): (String, String)| {
+        let (path, span_id) = ("/api/v1/events/".to_owned(), "b".repeat(16));
+        RequestScope::new(id, path, trace_id, span_id, false)
+    };
+    group.bench_function("scope of a request", |b| {
+        b.iter_batched(given, made, BatchSize::SmallInput);
+    });
+    let scope = made(given());
     group.bench_function("traceresponse", |b| {
         b.iter(|| traceresponse_header(&scope.trace_id, &scope.span_id, scope.sampled));
     });
