@@ -1,4 +1,4 @@
-//! The outbox dispatcher of the inbox: claims what is due, delivers it, and sees to what fails.
+//! The outbox dispatcher of the inbox: delivers what is due, and sees to what fails.
 //!
 //! It has no beat. It works when a commit of this process woke it, or when the next delivery is due by the table; only the
 //! writes and crashes of other replicas are found by looking now and then.
@@ -64,6 +64,13 @@ pub struct Round {
     pub released: usize,
 }
 
+impl Round {
+    /// Whether more may be due at once: there were as many as fit, or some were not delivered.
+    fn leaves_some(self, batch: u32) -> bool {
+        self.claimed > self.delivered || self.claimed >= batch as usize
+    }
+}
+
 /// What became of a write that the database's condition may have kept from happening.
 enum Written<T> {
     /// It happened.
@@ -102,7 +109,7 @@ impl Dispatcher {
     pub async fn run(mut self) {
         while !self.stop.is_cancelled() {
             match self.round().await {
-                Ok(round) if round.claimed > 0 => {}
+                Ok(round) if round.leaves_some(self.options.batch) => {}
                 Ok(_) => self.wait().await,
                 Err(failure) => {
                     let rest = self.outage.failed(&failure);
@@ -112,13 +119,38 @@ impl Dispatcher {
         }
     }
 
-    /// Claims one batch and sees to all of it.
+    /// Delivers one batch.
     ///
     /// # Errors
     /// When nothing could be claimed because the database fails.
     pub async fn round(&mut self) -> Result<Round, Error> {
-        let Options { batch, lease, .. } = self.options;
         self.looked_at = self.store.clock().now();
+        let Some((due, found)) = Box::pin(self.store.due_to_inbox(self.options.batch)).await?
+        else {
+            self.outage.answered();
+            return Ok(Round::default());
+        };
+        let attempt = Attempt::start(&self.store, &found);
+        match Box::pin(attempt.within(due.deliver(&found))).await {
+            Ok(new) => {
+                self.outage.answered();
+                attempt.delivered(&found, new);
+                let claimed = found.len();
+                Ok(Round {
+                    claimed,
+                    delivered: claimed,
+                    ..Round::default()
+                })
+            }
+            Err(failure) if is_outage(&failure) => Err(failure),
+            // One of them is at fault, and the database does not say which.
+            Err(_) => self.claimed_round().await,
+        }
+    }
+
+    /// Claims one batch and sees to all of it.
+    async fn claimed_round(&mut self) -> Result<Round, Error> {
+        let Options { batch, lease, .. } = self.options;
         let claimed = Box::pin(self.store.claim_deliveries(INBOX, batch, lease)).await?;
         self.outage.answered();
         let mut round = Round {

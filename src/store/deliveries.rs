@@ -1,4 +1,4 @@
-//! The outbox: deliveries claimed with a lease, finished once, tried again until they are dead.
+//! The outbox: deliveries that are due, claimed with a lease where one by one is needed, tried again until they are dead.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{
     error::Error,
     until,
 };
-use crate::domain::{change::ChangeKind, clock::later, new_id};
+use crate::domain::{change::ChangeKind, clock::later};
 
 /// One delivery, claimed.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ pub struct QueueState {
 }
 
 #[derive(FromRow)]
-struct DeliveryRow {
+pub(super) struct DeliveryRow {
     id: i64,
     change_id: Uuid,
     kind: ChangeKind,
@@ -111,9 +111,43 @@ async fn lock_claims(session: &mut Session) -> Result<(), Error> {
     Ok(())
 }
 
+/// What is due in a channel, oldest first. One that waits for its retry, or is in other hands, holds back those after it for the
+/// same recipient, event and channel.
+pub(super) async fn select_due(
+    session: &mut Session,
+    channel: &str,
+    limit: u32,
+    now: jiff::Timestamp,
+) -> Result<Vec<DeliveryRow>, Error> {
+    const SELECT: Sql = Sql::each(
+        concat!(
+            "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.traceparent, d.attempts, d.created_at \
+             FROM deliveries d JOIN changes c ON c.id = d.change_id \
+             WHERE d.state = 'pending' AND d.channel = $1 AND d.due_at <= $2 AND NOT EXISTS (SELECT 1 FROM deliveries b \
+             WHERE b.state = 'pending' AND b.recipient_id = d.recipient_id AND b.event_id = d.event_id \
+             AND b.channel = d.channel AND b.due_at > $2 AND b.id < d.id) \
+             ORDER BY d.id LIMIT $3",
+            " FOR UPDATE OF d SKIP LOCKED"
+        ),
+        "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.traceparent, d.attempts, d.created_at \
+         FROM deliveries d JOIN changes c ON c.id = d.change_id \
+         WHERE d.state = 'pending' AND d.channel = $1 AND d.due_at <= $2 AND NOT EXISTS (SELECT 1 FROM deliveries b \
+         WHERE b.state = 'pending' AND b.recipient_id = d.recipient_id AND b.event_id = d.event_id \
+         AND b.channel = d.channel AND b.due_at > $2 AND b.id < d.id) \
+         ORDER BY d.id LIMIT $3",
+    );
+    lock_claims(session).await?;
+    statement!(session, "deliveries.select_due", SELECT, |sql, link| {
+        query_as::<_, DeliveryRow>(sql)
+            .bind(channel)
+            .bind(Timestamp(now))
+            .bind(i64::from(limit))
+            .fetch_all(link)
+    })
+}
+
 impl Store {
-    /// Claims up to `limit` deliveries that are due, oldest first, for `lease`. One that waits for its retry, or is in other
-    /// hands, holds back those after it for the same recipient, event and channel.
+    /// Claims up to `limit` deliveries that are due, oldest first, for `lease`.
     ///
     /// # Errors
     /// When the database fails.
@@ -123,38 +157,14 @@ impl Store {
         limit: u32,
         lease: Duration,
     ) -> Result<Vec<Delivery>, Error> {
-        const SELECT: Sql = Sql::each(
-            concat!(
-                "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.traceparent, d.attempts, d.created_at \
-                 FROM deliveries d JOIN changes c ON c.id = d.change_id \
-                 WHERE d.state = 'pending' AND d.channel = $1 AND d.due_at <= $2 AND NOT EXISTS (SELECT 1 FROM deliveries b \
-                 WHERE b.state = 'pending' AND b.recipient_id = d.recipient_id AND b.event_id = d.event_id \
-                 AND b.channel = d.channel AND b.due_at > $2 AND b.id < d.id) \
-                 ORDER BY d.id LIMIT $3",
-                " FOR UPDATE OF d SKIP LOCKED"
-            ),
-            "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.traceparent, d.attempts, d.created_at \
-             FROM deliveries d JOIN changes c ON c.id = d.change_id \
-             WHERE d.state = 'pending' AND d.channel = $1 AND d.due_at <= $2 AND NOT EXISTS (SELECT 1 FROM deliveries b \
-             WHERE b.state = 'pending' AND b.recipient_id = d.recipient_id AND b.event_id = d.event_id \
-             AND b.channel = d.channel AND b.due_at > $2 AND b.id < d.id) \
-             ORDER BY d.id LIMIT $3",
-        );
         const LEASE: Sql = Sql::each(
             "UPDATE deliveries SET due_at = $1, attempts = attempts + 1 \
              WHERE id IN (SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text($2) AS t (value))",
             "UPDATE deliveries SET due_at = $1, attempts = attempts + 1 WHERE id IN (SELECT value FROM json_each($2))",
         );
         transaction!(self, "deliveries.claim", |tx| {
-            lock_claims(tx).await?;
             let now = self.clock().now();
-            let rows = statement!(tx, "deliveries.select_due", SELECT, |sql, link| {
-                query_as::<_, DeliveryRow>(sql)
-                    .bind(channel)
-                    .bind(Timestamp(now))
-                    .bind(i64::from(limit))
-                    .fetch_all(link)
-            })?;
+            let rows = select_due(tx, channel, limit, now).await?;
             if !rows.is_empty() {
                 let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
                 statement!(tx, "deliveries.lease", LEASE, |sql, link| {
@@ -165,48 +175,6 @@ impl Store {
                 })?;
             }
             Ok(rows.into_iter().map(Delivery::from).collect())
-        })
-    }
-
-    /// Puts notifications into the inboxes and finishes their deliveries, all or none. A repeat leaves the one that is there;
-    /// returns how many are new.
-    ///
-    /// # Errors
-    /// When the database fails, or refuses one of them.
-    pub async fn deliver_to_inbox(&self, deliveries: &[Delivery]) -> Result<u64, Error> {
-        // What is told is copied as it stands: one row that cannot be read must not hold up the others.
-        const INSERT: Sql = Sql::each(
-            "INSERT INTO notifications (id, recipient_id, change_id, kind, event_id, data, created_at) \
-             SELECT CAST(v.x ->> 0 AS uuid), CAST(v.x ->> 1 AS uuid), c.id, c.kind, c.event_id, c.data, $2 \
-             FROM jsonb_array_elements($1) AS v (x) JOIN changes c ON c.id = CAST(v.x ->> 2 AS uuid) \
-             ON CONFLICT (change_id, recipient_id) DO NOTHING",
-            "INSERT INTO notifications (id, recipient_id, change_id, kind, event_id, data, created_at) \
-             SELECT unhex(v.value ->> 0), unhex(v.value ->> 1), c.id, c.kind, c.event_id, c.data, $2 \
-             FROM json_each($1) v CROSS JOIN changes c ON c.id = unhex(v.value ->> 2) WHERE true \
-             ON CONFLICT (change_id, recipient_id) DO NOTHING",
-        );
-        const FINISH: Sql = Sql::each(
-            "UPDATE deliveries SET state = 'delivered', last_error = NULL, finished_at = $2 WHERE state = 'pending' \
-             AND id IN (SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text($1) AS t (value))",
-            "UPDATE deliveries SET state = 'delivered', last_error = NULL, finished_at = $2 WHERE state = 'pending' \
-             AND id IN (SELECT value FROM json_each($1))",
-        );
-        let hex = |id: Uuid| id.simple().to_string();
-        let told: Vec<[String; 3]> = deliveries
-            .iter()
-            .map(|one| [hex(new_id()), hex(one.recipient_id), hex(one.change_id)])
-            .collect();
-        let ids: Vec<i64> = deliveries.iter().map(|one| one.id).collect();
-        transaction!(self, "deliveries.to_inbox", |tx| {
-            let now = Timestamp(self.clock().now());
-            let new = statement!(tx, "notifications.insert", INSERT, |sql, link| {
-                query(sql).bind(Json(&told)).bind(now).execute(link)
-            })?;
-            statement!(tx, "deliveries.finish", FINISH, |sql, link| query(sql)
-                .bind(Json(&ids))
-                .bind(now)
-                .execute(link))?;
-            Ok(new)
         })
     }
 

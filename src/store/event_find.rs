@@ -6,7 +6,7 @@
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
 };
 
 use futures_util::FutureExt as _;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     Inner, Store,
-    engine::{Engine, Link, Sql, Timing, reading},
+    engine::{Engine, Link, Timing, reading},
     error::Error,
     event_view::{Cells, VIEW_COLUMNS, ViewRow, view_cells, view_columns},
     one_value::corrupt,
@@ -28,28 +28,47 @@ use crate::{
 
 /// Statements under way at once.
 pub(super) const LANES: usize = 2;
-/// Look-ups in one statement.
+/// Look-ups in one statement; a power of two.
 const MOST: usize = 64;
 
-/// What each of many callers may see of the event each asks for; `w` is who asks for what.
-const SQL: Sql = Sql::each(
-    concat!(
-        "SELECT ",
-        view_columns!(),
-        ", w.n FROM unnest($1::uuid[], $2::uuid[], $3::boolean[]) WITH ORDINALITY w (id, me, admin, n) \
-         JOIN events e ON e.id = w.id WHERE e.deleted_at IS NULL AND (e.visibility = 'public' OR e.organizer_id = w.me OR w.admin \
-         OR EXISTS (SELECT 1 FROM participants p WHERE p.event_id = e.id AND p.user_id = w.me))"
-    ),
-    // One text for each look-up: the event's id, the caller's, and 1 for an admin.
-    concat!(
-        "SELECT json_group_array(json_array(w.key, json_array(",
-        view_cells!("e"),
-        "))) FROM json_each($1) w CROSS JOIN events e ON e.id = unhex(substr(w.value, 1, 32)) \
-         WHERE e.deleted_at IS NULL AND (e.visibility = 'public' OR e.organizer_id = unhex(substr(w.value, 33, 32)) \
-         OR substr(w.value, 65) = '1' \
-         OR EXISTS (SELECT 1 FROM participants p WHERE p.event_id = e.id AND p.user_id = unhex(substr(w.value, 33, 32))))"
-    ),
+/// What a caller may see of the event that it asks for; before and after `w`, who asks for what.
+const SELECT: &str = concat!("SELECT ", view_columns!(), ", w.n FROM (VALUES ");
+const SEEN: &str = ") w (id, me, admin, n) JOIN events e ON e.id = w.id WHERE e.deleted_at IS NULL \
+     AND (e.visibility = 'public' OR e.organizer_id = w.me OR w.admin \
+     OR EXISTS (SELECT 1 FROM participants p WHERE p.event_id = e.id AND p.user_id = w.me))";
+
+/// PostgreSQL's texts, for 1, 2, 4 … look-ups. What is given as an array is planned anew each time, because its length could be
+/// any; rows are counted by the text, and it is planned once.
+static POSTGRES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let row = |n| {
+        let [id, me, admin] = [1, 2, 3].map(|column| n * 3 + column);
+        format!("(${id}::uuid, ${me}::uuid, ${admin}::boolean, {n}::bigint)")
+    };
+    let text = |power| {
+        let rows: Vec<String> = (0..1 << power).map(row).collect();
+        format!("{SELECT}{}{SEEN}", rows.join(", "))
+    };
+    (0..=MOST.ilog2()).map(text).collect()
+});
+
+/// SQLite's, where each look-up is one text: the event's id, the caller's, and 1 for an admin.
+const SQLITE: &str = concat!(
+    "SELECT json_group_array(json_array(w.key, json_array(",
+    view_cells!("e"),
+    "))) FROM json_each($1) w CROSS JOIN events e ON e.id = unhex(substr(w.value, 1, 32)) \
+     WHERE e.deleted_at IS NULL AND (e.visibility = 'public' OR e.organizer_id = unhex(substr(w.value, 33, 32)) \
+     OR substr(w.value, 65) = '1' \
+     OR EXISTS (SELECT 1 FROM participants p WHERE p.event_id = e.id AND p.user_id = unhex(substr(w.value, 33, 32))))"
 );
+
+/// The text for so many look-ups, and for how many it has room.
+fn text(engine: Engine, wanted: usize) -> (&'static str, usize) {
+    let room = wanted.clamp(1, MOST).next_power_of_two();
+    match engine {
+        Engine::Postgres => (POSTGRES[room.ilog2() as usize].as_str(), room),
+        Engine::Sqlite => (SQLITE, wanted),
+    }
+}
 
 type Answer = Result<Option<EventView>, Arc<Error>>;
 
@@ -75,7 +94,7 @@ impl FromRow<'_, PgRow> for Found {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let ViewRow(view) = ViewRow::from_row(row)?;
         let n: i64 = row.try_get(VIEW_COLUMNS)?;
-        Ok(Self(usize::try_from(n - 1).unwrap_or(usize::MAX), view))
+        Ok(Self(usize::try_from(n).unwrap_or(usize::MAX), view))
     }
 }
 
@@ -168,7 +187,7 @@ impl Store {
         ids: &[Uuid],
     ) -> Result<Vec<Option<EventView>>, Error> {
         let engine = self.engine();
-        let timing = Timing::start(engine, "events.find", SQL.on(engine));
+        let timing = Timing::start(engine, "events.find", text(engine, ids.len()).0);
         let asked: Vec<_> = ids
             .iter()
             .map(|id| self.inner.lookups.ask(actor, *id))
@@ -208,12 +227,17 @@ impl Store {
     async fn find(&self, wanted: &[Wanted]) -> Result<Vec<(usize, EventView)>, Error> {
         match self.engine() {
             Engine::Postgres => {
-                let ids: Vec<Uuid> = wanted.iter().map(|one| one.id).collect();
-                let me: Vec<Uuid> = wanted.iter().map(|one| one.actor.user_id).collect();
-                let admin: Vec<bool> = wanted.iter().map(|one| one.actor.is_admin()).collect();
+                let (text, room) = text(Engine::Postgres, wanted.len());
                 let rows: Vec<Found> = reading!(self, |session| match session.link() {
                     Link::Postgres(link) => {
-                        let query = query_as(SQL.postgres).bind(&ids).bind(&me).bind(&admin);
+                        let mut query = query_as(text);
+                        for place in 0..room {
+                            let one = wanted.get(place);
+                            query = query
+                                .bind(one.map(|one| one.id))
+                                .bind(one.map(|one| one.actor.user_id))
+                                .bind(one.is_some_and(|one| one.actor.is_admin()));
+                        }
                         query.fetch_all(link).await.map_err(Error::from)
                     }
                     Link::Sqlite(_) => Ok(Vec::new()),
@@ -225,7 +249,7 @@ impl Store {
                 let asked = format!("[{}]", asked.join(","));
                 let text: String = reading!(self, |session| match session.link() {
                     Link::Sqlite(link) => {
-                        let query = query_scalar(SQL.sqlite).bind(&asked);
+                        let query = query_scalar(SQLITE).bind(&asked);
                         query.fetch_one(link).await.map_err(Error::from)
                     }
                     Link::Postgres(_) => Ok("[]".to_owned()),

@@ -25,7 +25,7 @@ use super::{
 use crate::domain::{
     actor::Actor,
     event::{EventMark, EventStatus, Visibility},
-    page::{Page, PageRequest},
+    page::{LIMIT_DEFAULT, LIMIT_MAX, Page, PageRequest},
     words::query_words,
 };
 
@@ -82,7 +82,6 @@ enum Bind {
     Id(Uuid),
     Text(String),
     Time(jiff::Timestamp),
-    Count(i64),
 }
 
 const EVENTS: &str = "events e";
@@ -181,7 +180,13 @@ impl Builder {
         let conditions = self.conditions(query, page.after).join(" AND ");
         let column = query.sort.column();
         let direction = if query.descending { " DESC" } else { "" };
-        let limit = self.bind(Bind::Count(page.limit + 1));
+        // As a number in the text, or PostgreSQL does not know how few rows are wanted and plans anew each time. Two numbers, for
+        // few texts; what is too much is cut off.
+        let limit = 1 + if page.limit <= LIMIT_DEFAULT {
+            LIMIT_DEFAULT
+        } else {
+            LIMIT_MAX
+        };
         let order_of = |table| {
             format!("ORDER BY {table}.{column}{direction}, {table}.id{direction} LIMIT {limit}")
         };
@@ -346,17 +351,17 @@ impl Store {
         };
         let text = Sql::same(intern(builder.statement(actor, query, page)));
         let binds = &builder.binds;
-        let searches = query.text.is_some() && self.engine() == Engine::Postgres;
+        let searches = query.text.is_some() || query.tag.is_some();
+        let searches = searches && self.engine() == Engine::Postgres;
         let given: Vec<Given<Listed>> = listing!(self, |session| {
             statement!(session, "events.list", text, |sql, link| {
-                // How often a word occurs decides how it is best looked for, so a search is planned anew for its words.
+                // How often a word or a tag occurs decides how it is best looked for, so a search is planned anew for them.
                 let mut query = query_as(sql).persistent(!searches);
                 for bind in binds {
                     query = match bind {
                         Bind::Id(id) => query.bind(*id),
                         Bind::Text(text) => query.bind(text.as_str()),
                         Bind::Time(at) => query.bind(Timestamp(*at)),
-                        Bind::Count(count) => query.bind(*count),
                     };
                 }
                 query.fetch_all(link)

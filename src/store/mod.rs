@@ -23,6 +23,7 @@ mod files;
 mod gate;
 mod generations;
 mod idempotency;
+mod inbox;
 mod invalidation;
 mod leases;
 mod link;

@@ -40,6 +40,10 @@ const UNREACHED: &[(&str, &str)] = &[
         "a delivery behind one that the database refuses",
     ),
     (
+        "deliveries.lease",
+        "a batch with a delivery that the database refuses",
+    ),
+    (
         "deliveries.retry_later",
         "a delivery that the database refuses",
     ),

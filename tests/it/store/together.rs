@@ -100,7 +100,7 @@ on_both_engines! {
         let mut tasks = Vec::new();
         for (n, guest) in (0_u64..).zip(guests.iter().cycle().take(600)) {
             let (store, guest) = (store.clone(), *guest);
-            let patience = Duration::from_micros(n * 4_001 % 9_000);
+            let patience = Duration::from_micros(n * 701 % 2_000);
             tasks.push(tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_micros(n * 300)).await;
                 let anything = Expected::Anything;
