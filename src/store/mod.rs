@@ -314,12 +314,16 @@ impl Store {
     }
 
     async fn acquire(&self) -> Result<Session, Error> {
-        let session = self.timed(POOL, async {
-            Ok(match &self.inner.pools {
-                Pools::Postgres(gate) => Session::PostgresRead(gate.enter().await?),
-                Pools::Sqlite { readers, .. } => Session::SqliteRead(readers.acquire().await?),
-            })
-        });
+        // On the heap: sqlx's futures that may open a connection are kilobytes, and each future around them is moved as a whole.
+        let session = self.timed(
+            POOL,
+            Box::pin(async {
+                Ok(match &self.inner.pools {
+                    Pools::Postgres(gate) => Session::PostgresRead(gate.enter().await?),
+                    Pools::Sqlite { readers, .. } => Session::SqliteRead(readers.acquire().await?),
+                })
+            }),
+        );
         match session.await? {
             // A statement is sent in two steps, and between transactions a pooler may give each to another server.
             Session::PostgresRead(place) if !place.entry.prepared => {
