@@ -17,6 +17,7 @@ COMMANDS = {
     "upgrade_drill": "roll two replicas from the previous release to this one under load; no request may fail",
     "bench": "measure each operation on each engine beside its limits",
     "instructions": "count the processor instructions of a request and compare them with what is committed",
+    "bench_parts": "time the parts of a request that ask nobody",
     "recovery": "lose a database on each engine, restore it from its backup, and time that",
     "previews": "draw each dashboard from a real Prometheus after a real load",
 }
