@@ -237,7 +237,7 @@ group! {
         "outbox.backoff_base" => backoff_base: Duration = Text("500ms"), from "1ms" to "1h";
         /// Longest wait between two attempts.
         "outbox.backoff_max" => backoff_max: Duration = Text("5m"), from "1ms" to "24h";
-        /// Time a replica holds a delivery before another may take it over.
+        /// Time a replica holds deliveries that it tries one by one, before another may take them over.
         "outbox.lease" => lease: Duration = Text("30s"), from "1s" to "1h";
         /// Deliveries claimed at once.
         "outbox.batch_size" => batch_size: u32 = Text("100"), from "1" to "10000";
