@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench files-bench recovery upgrade-drill upload-memory bench bench-peers bench-growth flames instructions
+.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench files-bench recovery upgrade-drill upload-memory bench bench-peers bench-growth bench-parts flames instructions
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -82,6 +82,10 @@ instructions: ## Count the processor instructions of a request; beyond 2 % of wh
 	tests/install.sh
 	cargo build --locked --example instructions
 	$(KIT) instructions $(INSTRUCTIONS)
+
+bench-parts: ## Time the parts of a request that ask nobody, with criterion (BENCH="--write")
+	tests/install.sh
+	$(KIT) bench_parts $(BENCH)
 
 BENCH_BUILD = tests/install.sh bench && cargo build --locked --release --bin convoke --example bare
 BENCH_RUN = CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) bench

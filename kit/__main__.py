@@ -18,6 +18,7 @@ COMMANDS = {
     "bench": "measure each operation on each engine beside its limits",
     "flames": "draw where the processor's time of a request goes, from a profile of the service's own",
     "instructions": "count the processor instructions of a request and compare them with what is committed",
+    "bench_parts": "time the parts of a request that ask nobody",
     "recovery": "lose a database on each engine, restore it from its backup, and time that",
     "previews": "draw each dashboard from a real Prometheus after a real load",
 }

@@ -33,7 +33,7 @@ const NAME: &str = "event_bodies";
 pub(super) struct Body(Arc<RawValue>);
 
 impl Body {
-    fn of(view: EventView) -> Result<Self, store::Error> {
+    pub(super) fn of(view: EventView) -> Result<Self, store::Error> {
         let body = to_raw_value(&EventBody::from(view));
         Ok(Self(
             body.map_err(|failure| store::Error::Corrupt(failure.to_string()))?

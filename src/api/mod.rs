@@ -18,6 +18,8 @@ mod listing;
 mod notifications;
 mod openapi;
 mod participants;
+#[doc(hidden)]
+pub mod parts;
 pub mod passwords;
 mod principal;
 mod problem;

@@ -15,9 +15,10 @@ use uuid::Uuid;
 use super::{
     POOL, Pools, Store,
     answers::{Question, Taken, decide},
+    connections::note_wait,
     engine::{Engine, Timing},
     error::Error,
-    note_wait, place,
+    place,
     writer::{State, Waiter, stopped},
     writes::{NewSeats, Writes},
     writes_rows::Rows,

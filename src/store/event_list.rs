@@ -301,9 +301,16 @@ impl Builder {
     /// Where visible events come from: tables and a further condition.
     fn branches(&mut self, actor: Actor, query: &EventQuery) -> Vec<(&'static str, String)> {
         const PARTICIPATING: &str = "participants p JOIN events e ON e.id = p.event_id";
+        const PUBLIC: &str = " AND e.visibility = 'public'";
         let mine = query.organizer_id == Some(actor.user_id);
         if !query.participating && (actor.is_admin() || mine) {
-            return vec![(EVENTS, String::new())];
+            // One organizer's, or those of one visibility, have an index of their own; all are the two visibilities' together.
+            return if query.organizer_id.is_some() || query.visibility.is_some() {
+                vec![(EVENTS, String::new())]
+            } else {
+                let private = " AND e.visibility = 'private'";
+                vec![(EVENTS, PUBLIC.into()), (EVENTS, private.into())]
+            };
         }
         let me = self.bind(Bind::Id(actor.user_id));
         let participating = (PARTICIPATING, format!(" AND p.user_id = {me}"));
@@ -312,7 +319,7 @@ impl Builder {
         }
         let mut branches = vec![participating];
         if query.visibility != Some(Visibility::Private) {
-            branches.push((EVENTS, " AND e.visibility = 'public'".into()));
+            branches.push((EVENTS, PUBLIC.into()));
         }
         if query.organizer_id.is_none() {
             branches.push((EVENTS, format!(" AND e.organizer_id = {me}")));

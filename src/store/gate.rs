@@ -86,19 +86,31 @@ impl Gate {
         &self.pool
     }
 
+    /// A connection, if one is idle and nobody waits.
+    pub(super) fn try_enter(&self) -> Option<Place> {
+        if *self.down.borrow() {
+            return None;
+        }
+        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some(self.place(self.pool.try_acquire()?, permit))
+    }
+
+    fn place(&self, connection: PoolConnection<Postgres>, permit: OwnedSemaphorePermit) -> Place {
+        let prepared = self.prepared;
+        let entry = Entry {
+            _permit: permit,
+            prepared,
+        };
+        Place { connection, entry }
+    }
+
     /// A connection.
     pub(super) async fn enter(&self) -> Result<Place, Error> {
         let mut watching = self.down.subscribe();
         let entered = timeout(self.patience, async {
             let permit = Arc::clone(&self.places).acquire_owned().await;
             let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
-            Ok(Place {
-                connection: self.pool.acquire().await?,
-                entry: Entry {
-                    _permit: permit,
-                    prepared: self.prepared,
-                },
-            })
+            Ok(self.place(self.pool.acquire().await?, permit))
         });
         let entered = tokio::select! {
             biased;

@@ -8,6 +8,7 @@ mod backups;
 mod batch;
 mod changes;
 mod columns;
+mod connections;
 mod copy;
 mod database_clock;
 mod deliveries;
@@ -51,7 +52,6 @@ mod zones;
 use std::{sync::Arc, time::Duration};
 
 use sqlx::SqlitePool;
-use uuid::Uuid;
 
 pub use self::{
     answers::{Answer, Answered},
@@ -82,30 +82,13 @@ pub use self::{
     snapshot::{Aside, FileRow, Shared},
     users::{Credentials, NewUser},
 };
-use self::{
-    gate::{Gate, Place},
-    open::Access,
-    pg_transaction::PgTransaction,
-    replica::Replica,
-    retry::Retry,
-    writer::Writer,
-};
-use crate::{
-    domain::clock::Clock,
-    telemetry::{
-        instruments,
-        recording::{self, StepKind},
-        scope,
-    },
-};
+use self::{gate::Gate, replica::Replica, retry::Retry, writer::Writer};
+use crate::{domain::clock::Clock, telemetry::instruments};
 
 /// The pool's name in metrics.
 pub const POOL: &str = "main";
 /// That of the read replica's.
 pub const READ_POOL: &str = "read";
-
-/// A wait for a connection that is long enough to be told of in a trace.
-const WORTH_SHOWING: Duration = Duration::from_micros(200);
 
 enum Pools {
     Postgres(Gate),
@@ -289,86 +272,6 @@ impl Store {
         if let Pools::Postgres(gate) = &self.inner.pools {
             gate.suspect();
         }
-    }
-
-    async fn timed<T>(
-        &self,
-        pool: &'static str,
-        wait: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        let waiting = instruments::database::waiting(pool);
-        let doing = scope::doing("connection");
-        let open = recording::Open::start(StepKind::Wait, "connection");
-        let result = wait.await;
-        drop((waiting, doing));
-        let waited = open.close();
-        if let Err(failure) = &result {
-            let engine = self.engine();
-            instruments::database::failed(engine.as_str(), failure.error_type(engine));
-        }
-        if matches!(result, Err(Error::Unavailable(sqlx::Error::PoolTimedOut))) {
-            instruments::database::wait_timed_out(pool);
-        }
-        note_wait(pool, waited, result.is_err().then_some("refused"));
-        result
-    }
-
-    async fn acquire(&self) -> Result<Session, Error> {
-        let session = self.timed(POOL, async {
-            Ok(match &self.inner.pools {
-                Pools::Postgres(gate) => Session::PostgresRead(gate.enter().await?),
-                Pools::Sqlite { readers, .. } => Session::SqliteRead(readers.acquire().await?),
-            })
-        });
-        match session.await? {
-            // A statement is sent in two steps, and between transactions a pooler may give each to another server.
-            Session::PostgresRead(place) if !place.entry.prepared => {
-                Box::pin(self.open_on(place, Access::Read, "read", None)).await
-            }
-            session => Ok(session),
-        }
-    }
-
-    /// Begins a transaction.
-    async fn open_on(
-        &self,
-        place: Place,
-        access: Access,
-        name: &'static str,
-        event: Option<Uuid>,
-    ) -> Result<Session, Error> {
-        let timing = match event {
-            None => engine::Timing::start(Engine::Postgres, "BEGIN", name),
-            Some(_) => engine::Timing::start(Engine::Postgres, "events.begin_locked", name),
-        };
-        let opening = self
-            .inner
-            .settings
-            .opening(access, place.entry.prepared, event);
-        let begun = PgTransaction::begin(place, opening).await;
-        Ok(Session::PostgresWrite(timing.finish(begun)?))
-    }
-
-    /// Begins a transaction, with this event locked.
-    async fn begin(&self, name: &'static str, event: Option<Uuid>) -> Result<Session, Error> {
-        match &self.inner.pools {
-            Pools::Postgres(gate) => {
-                let place = self.timed(POOL, gate.enter()).await?;
-                self.open_on(place, Access::Write, name, event).await
-            }
-            Pools::Sqlite { writer, .. } => {
-                Ok(Session::SqliteWrite(self.timed(POOL, writer.turn()).await?))
-            }
-        }
-    }
-}
-
-/// Notes how long an operation waited for a connection or for the writer, and how that failed, if it did.
-fn note_wait(pool: &'static str, waited: Duration, failed: Option<&'static str>) {
-    instruments::database::waited(pool, waited);
-    // At once is no wait, and would only hide what matters.
-    if waited > WORTH_SHOWING || failed.is_some() {
-        recording::step(StepKind::Wait, "connection", waited, None, failed);
     }
 }
 

@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqliteConnect
 use uuid::Uuid;
 
 use crate::support::client::{Client, event_body, id};
+use crate::support::commands::run;
 use crate::support::otlp::OtlpReceiver;
 use crate::support::polling::eventually;
 use crate::support::postgres::Cluster;
@@ -91,6 +92,16 @@ async fn exercise(service: &Service) {
         host.answer(&event, status).await.expect(200);
     }
     lists(&host).await;
+    let mut admin = Client::register(service, "admin").await;
+    let promoted = run(&["user", "promote", &admin.email], service.settings());
+    assert!(promoted.status.success(), "{promoted:?}");
+    admin.log_in().await;
+    eventually("the role is noticed", Duration::from_secs(5), || async {
+        let answer = admin.patch(&path, json!({"title": "Ours"})).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    lists(&admin).await;
     for path in [
         &path,
         &format!("{path}/participants/"),
