@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench files-bench recovery upgrade-drill upload-memory bench bench-peers bench-growth bench-parts instructions
+.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench files-bench recovery upgrade-drill upload-memory bench bench-peers bench-growth bench-parts flames instructions
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -101,3 +101,7 @@ bench-peers: ## The same load on PocketBase and on Convoke with SQLite, in turns
 bench-growth: ## 10,000 to 1,000,000 events, 1 to 256 connections, large events and inboxes, idle connections (BENCH="--write")
 	$(BENCH_BUILD)
 	$(BENCH_RUN) --only --part growth $(BENCH)
+
+flames: ## Where the processor's time of the hottest requests goes, as flame graphs (FLAMES="--name before")
+	$(BENCH_BUILD)
+	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke $(KIT) flames $(FLAMES)

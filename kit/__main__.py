@@ -16,6 +16,7 @@ COMMANDS = {
     "files_bench": "move 10,000 files to a real S3 server while they are read, with a kill half-way",
     "upgrade_drill": "roll two replicas from the previous release to this one under load; no request may fail",
     "bench": "measure each operation on each engine beside its limits",
+    "flames": "draw where the processor's time of a request goes, from a profile of the service's own",
     "instructions": "count the processor instructions of a request and compare them with what is committed",
     "bench_parts": "time the parts of a request that ask nobody",
     "recovery": "lose a database on each engine, restore it from its backup, and time that",
