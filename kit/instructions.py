@@ -25,7 +25,7 @@ COMMITTED = LOAD_TESTS / "bench" / "instructions.json"
 # Of eight runs beside other work the farthest lay 1.3 % from one another (get; the others below 0.8 %): threads hand
 # over to one another at other moments. And another processor may have glibc copy and search by other instructions.
 TOLERANCE = 0.03
-# `rep movsb` counts by the byte in callgrind, and from which size on glibc copies by it depends on the processor's caches.
+# `rep movsb` counts by the byte in callgrind, and from which size on glibc uses it depends on the processor.
 COPIES = {"GLIBC_TUNABLES": "glibc.cpu.x86_rep_movsb_threshold=1000000000:glibc.cpu.x86_rep_stosb_threshold=1000000000"}
 # Requests that are counted: enough that what is done now and then falls on as many in each run.
 OPERATIONS = {"get": 100, "page": 30, "answer": 40, "create": 40}
