@@ -115,6 +115,10 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, str]:
             for engine in options.engine:
                 found.modes[engine] = measure_modes(worlds, engine, options.connections, options.seconds / 2)
         sections = {} if options.only else report(options, found)
+        for engine, taken in found.modes.items():
+            sections[f"modes {engine}"] = (
+                f"{modes_table(taken)}\n\n{targets_table(modes_targets(taken, engine))}\n\n{told}"
+            )
         if "peers" in options.part:
             from kit.bench_peers import peers
 
@@ -214,9 +218,6 @@ def report(options: argparse.Namespace, found: Found) -> dict[str, str]:
             Target(f"{engine} {name}: p99 ÷ p50 with {MANY} connections", 10, seen.load.tail(MANY))
             for (engine, name), seen in found.many.items()
         ]
-    for engine, taken in found.modes.items():
-        sections[f"modes {engine}"] = modes_table(taken)
-        targets += modes_targets(taken, engine)
     errors = sum(seen.load.errors for part in (found.figures, found.many) for seen in part.values())
     targets.append(Target("requests that failed", 0, errors, unit=""))
     for engine in options.engine:
