@@ -105,3 +105,135 @@ impl Bodies {
         Ok(bodies.into_iter().flatten().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        api::event_wire::EventInput,
+        domain::{
+            clock::Clock,
+            event::{EventContent, Visibility},
+            page::PageRequest,
+            user::Role,
+            version::Expected,
+        },
+        lifecycle::Lifecycle,
+        store::{EventQuery, NewUser, Receipt, Settings, Sort},
+    };
+
+    async fn open(folder: &tempfile::TempDir) -> Store {
+        let url = format!("sqlite://{}/convoke.db", folder.path().display());
+        let settings = Settings {
+            direct_url: url.clone(),
+            read_url: None,
+            pooled: false,
+            url,
+            min_connections: 0,
+            max_connections: 2,
+            max_lifetime: Duration::from_mins(1),
+            idle_timeout: Duration::from_mins(1),
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(5),
+            startup_timeout: Duration::from_secs(5),
+            attempts: 1,
+            synchronous: "normal",
+            busy_timeout: Duration::from_secs(5),
+        };
+        let spawn = |task| Lifecycle::new().spawn_unwatched("store writer", task);
+        let store = Store::open(settings, Clock::system(), spawn).await.unwrap();
+        store.migrate().await.unwrap();
+        store
+    }
+
+    async fn user(store: &Store, name: &str) -> Actor {
+        let new = NewUser {
+            email: format!("{name}@example.org"),
+            display_name: name.into(),
+            time_zone: "UTC".into(),
+            password_hash: String::new(),
+            role: Role::User,
+        };
+        Actor {
+            user_id: store.create_user(&new).await.unwrap().id,
+            role: Role::User,
+        }
+    }
+
+    async fn listed(store: &Store, actor: Actor) -> Vec<EventMark> {
+        let query = EventQuery {
+            from: None,
+            to: None,
+            status: None,
+            organizer_id: None,
+            participating: false,
+            visibility: None,
+            tag: None,
+            text: None,
+            sort: Sort::Start,
+            descending: false,
+        };
+        let page = PageRequest {
+            limit: 50,
+            after: None,
+        };
+        store.events(actor, &query, &page).await.unwrap().items
+    }
+
+    fn texts(bodies: &[Body]) -> Vec<&str> {
+        bodies.iter().map(|body| body.0.get()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_changed_since_it_was_listed_is_as_it_is_now_or_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder).await;
+        let (host, guest) = (user(&store, "host").await, user(&store, "guest").await);
+        let input: EventInput = serde_json::from_value(serde_json::json!({
+            "title": "First", "visibility": "public",
+            "start": {"date": "2031-03-04"}, "end": {"date": "2031-03-05"}
+        }))
+        .unwrap();
+        let content = input.read().unwrap();
+        let receipt = Receipt::new(None, &|_| Vec::new());
+        let event = store.create_event(host, &content, &receipt).await.unwrap();
+        let change = async |change: fn(&mut EventContent)| {
+            let changed = |content: &EventContent| {
+                let mut content = content.clone();
+                change(&mut content);
+                Ok(content)
+            };
+            let anything = Expected::Anything;
+            store
+                .update_event(host, event.id, &anything, changed)
+                .await
+                .unwrap();
+        };
+        let bodies = Bodies::new();
+
+        let first = listed(&store, guest).await;
+        change(|content| content.title = "Second".into()).await;
+        for _ in 0..2 {
+            let shown = bodies.of(&store, guest, &first).await.unwrap();
+            assert!(
+                texts(&shown)[0].contains(r#""title":"Second""#),
+                "{shown:?}"
+            );
+        }
+        let second = listed(&store, guest).await;
+        assert!(
+            bodies.known.get(&second[0]).is_some(),
+            "kept by the state that it shows"
+        );
+        assert!(bodies.known.get(&first[0]).is_none(), "and by no other");
+
+        let third = listed(&store, guest).await;
+        change(|content| content.visibility = Visibility::Private).await;
+        assert!(listed(&store, guest).await.is_empty());
+        bodies.known.invalidate_all();
+        assert!(bodies.of(&store, guest, &third).await.unwrap().is_empty());
+        assert_eq!(bodies.of(&store, host, &third).await.unwrap().len(), 1);
+    }
+}
