@@ -108,8 +108,6 @@ impl Bodies {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{
         api::event_wire::EventInput,
@@ -126,22 +124,7 @@ mod tests {
 
     async fn open(folder: &tempfile::TempDir) -> Store {
         let url = format!("sqlite://{}/convoke.db", folder.path().display());
-        let settings = Settings {
-            direct_url: url.clone(),
-            read_url: None,
-            pooled: false,
-            url,
-            min_connections: 0,
-            max_connections: 2,
-            max_lifetime: Duration::from_mins(1),
-            idle_timeout: Duration::from_mins(1),
-            acquire_timeout: Duration::from_secs(5),
-            statement_timeout: Duration::from_secs(5),
-            startup_timeout: Duration::from_secs(5),
-            attempts: 1,
-            synchronous: "normal",
-            busy_timeout: Duration::from_secs(5),
-        };
+        let settings = Settings::for_tests(url);
         let spawn = |task| Lifecycle::new().spawn_unwatched("store writer", task);
         let store = Store::open(settings, Clock::system(), spawn).await.unwrap();
         store.migrate().await.unwrap();

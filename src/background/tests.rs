@@ -35,22 +35,7 @@ impl Fixture {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/convoke.db", folder.path().display());
-        let settings = Settings {
-            direct_url: url.clone(),
-            read_url: None,
-            pooled: false,
-            url: url.clone(),
-            min_connections: 0,
-            max_connections: 2,
-            max_lifetime: Duration::from_mins(1),
-            idle_timeout: Duration::from_mins(1),
-            acquire_timeout: Duration::from_secs(5),
-            statement_timeout: Duration::from_secs(5),
-            startup_timeout: Duration::from_secs(5),
-            attempts: 1,
-            synchronous: "normal",
-            busy_timeout: Duration::from_secs(5),
-        };
+        let settings = Settings::for_tests(url.clone());
         let now = Arc::new(AtomicI64::new(1_800_000_000));
         let shown = Arc::clone(&now);
         let clock =

@@ -119,23 +119,17 @@ pub(super) async fn select_due(
     limit: u32,
     now: jiff::Timestamp,
 ) -> Result<Vec<DeliveryRow>, Error> {
-    const SELECT: Sql = Sql::each(
-        concat!(
+    macro_rules! due {
+        () => {
             "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.traceparent, d.attempts, d.created_at \
              FROM deliveries d JOIN changes c ON c.id = d.change_id \
              WHERE d.state = 'pending' AND d.channel = $1 AND d.due_at <= $2 AND NOT EXISTS (SELECT 1 FROM deliveries b \
              WHERE b.state = 'pending' AND b.recipient_id = d.recipient_id AND b.event_id = d.event_id \
              AND b.channel = d.channel AND b.due_at > $2 AND b.id < d.id) \
-             ORDER BY d.id LIMIT $3",
-            " FOR UPDATE OF d SKIP LOCKED"
-        ),
-        "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.traceparent, d.attempts, d.created_at \
-         FROM deliveries d JOIN changes c ON c.id = d.change_id \
-         WHERE d.state = 'pending' AND d.channel = $1 AND d.due_at <= $2 AND NOT EXISTS (SELECT 1 FROM deliveries b \
-         WHERE b.state = 'pending' AND b.recipient_id = d.recipient_id AND b.event_id = d.event_id \
-         AND b.channel = d.channel AND b.due_at > $2 AND b.id < d.id) \
-         ORDER BY d.id LIMIT $3",
-    );
+             ORDER BY d.id LIMIT $3"
+        };
+    }
+    const SELECT: Sql = Sql::each(concat!(due!(), " FOR UPDATE OF d SKIP LOCKED"), due!());
     lock_claims(session).await?;
     statement!(session, "deliveries.select_due", SELECT, |sql, link| {
         query_as::<_, DeliveryRow>(sql)

@@ -231,6 +231,29 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 #[cfg(test)]
+impl Settings {
+    /// A small store at this URL.
+    pub(crate) fn for_tests(url: String) -> Self {
+        Self {
+            direct_url: url.clone(),
+            read_url: None,
+            pooled: false,
+            url,
+            min_connections: 0,
+            max_connections: 2,
+            max_lifetime: Duration::from_mins(1),
+            idle_timeout: Duration::from_mins(1),
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(5),
+            startup_timeout: Duration::from_secs(5),
+            attempts: 1,
+            synchronous: "normal",
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use sqlx::{ConnectOptions as _, query_scalar, sqlite::SqliteConnectOptions};
 
