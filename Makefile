@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them; CARGO_TARGET_DIR is respected by each.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench files-bench recovery upgrade-drill upload-memory bench bench-peers bench-growth bench-parts flames instructions
+.PHONY: help run test lint fmt docs checklist fuzz mutate-rules load observe previews copy-bench files-bench recovery upgrade-drill upload-memory bench bench-peers bench-growth bench-parts flames instructions drill drills
 KIT := .venv/bin/python -m kit
 
 help: ## List these commands
@@ -47,6 +47,20 @@ observe: ## Convoke, Prometheus with the rules, Alertmanager and a load on this 
 	tests/install.sh
 	cargo build --locked
 	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/debug/convoke $(KIT) observe
+
+DRILLS_BUILD = tests/install.sh drills && cargo build --locked --release && cargo build --locked --features drills --bin convoke
+DRILLS_KEEP = T=$${CARGO_TARGET_DIR:-target}; cp $$T/debug/convoke $$T/convoke-drills
+DRILLS_RUN = CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke CONVOKE_DRILLS_BIN=$${CARGO_TARGET_DIR:-target}/convoke-drills $(KIT) drills
+
+drills: ## Every fault into a running stack: which alerts fire, when, and whether they clear; writes docs/drills.md
+	$(DRILLS_BUILD)
+	$(DRILLS_KEEP)
+	$(DRILLS_RUN) --write $(DRILLS)
+
+drill: ## One of them (NAME=postgres-killed; without a name, which there are)
+	$(if $(NAME),$(DRILLS_BUILD))
+	$(if $(NAME),$(DRILLS_KEEP))
+	$(if $(NAME),$(DRILLS_RUN) $(NAME) $(DRILLS),$(KIT) drills --list)
 
 upgrade-drill: ## Roll two replicas from the previous release to this one under load (FROM=ref)
 	tests/install.sh

@@ -11,6 +11,7 @@ COMMANDS = {
     "contract": "hold instruments, dashboards, rules and runbooks against a running service",
     "load": "run the load tests against a service started here, and compare both sides' counts",
     "observe": "start Convoke, Prometheus, Alertmanager and a load on this machine, until interrupted",
+    "drills": "put one fault after the other into a running stack, and see which alerts fire",
     "checklist": "run the deployment checklist from top to bottom against a service started here",
     "copy_bench": "copy 100,000 events from engine to engine and back, and compare",
     "files_bench": "move 10,000 files to a real S3 server while they are read, with a kill half-way",

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable, Iterator
 
+import kit.drill.catalogue  # noqa: F401  (registers the drills)
 from kit import checks_promql
+from kit.drill.drill import drills_of
 from kit.paths import DOCS, ROOT, RUNBOOKS
 from kit.ruleset import Rule, RuleSet, committed_rules
 from kit.runbooks import SECTIONS, Runbook, runbooks
@@ -13,6 +15,7 @@ MAX_LINES = 100
 QUERY_CHECKS = ["series", "selector", "counter", "rate", "vector_matching", "impossible", "nan", "range_query"]
 _SETTING = re.compile(r"\bCONVOKE_[A-Z_]+\b")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
+_DRILL = re.compile(r"\bNAME=([a-z0-9-]+)")
 _URL = re.compile(r"https?://")
 # Where a page of Convoke's own is asked for.
 _PAGE = re.compile(r"\$OPS(/[\w/-]*)")
@@ -105,6 +108,14 @@ def log_lines(page: Runbook) -> Iterator[str]:
             yield f"looks for log lines of {target}, which writes none"
 
 
+def drilled(page: Runbook) -> Iterator[str]:
+    """How to reproduce it names the drills in which it must fire, and no other."""
+    named = _DRILL.findall(page.sections().get(SECTIONS[-1], ""))
+    held = drills_of(page.name)
+    if set(named) != set(held):
+        yield f"names the drills {sorted(set(named))}, and those that expect it are {sorted(held)}"
+
+
 CHECKS: dict[str, Callable[[Runbook], Iterator[str]]] = {
     "sections": sections,
     "diagnosis": diagnosis,
@@ -114,6 +125,7 @@ CHECKS: dict[str, Callable[[Runbook], Iterator[str]]] = {
     "links": links,
     "pages": pages_asked,
     "log lines": log_lines,
+    "drills": drilled,
 }
 
 

@@ -17,8 +17,8 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
+from kit.client import Caller, event
 from kit.paths import ROOT
 from kit.process import Program, StartError, answers, free_port, scratch_folder, stopped_at_end, wait_until
 from kit.stack import RAISED_LIMITS, Service, convoke_binary
@@ -27,40 +27,6 @@ AT_ONCE = 8
 READERS = 3
 LONGEST = 7200
 LIMITS = {"CONVOKE_ATTACHMENTS_MAX_PER_EVENT": "10000", "CONVOKE_RATE_LIMIT_ENABLED": "false"}
-
-
-class Caller:
-    """A user of the API with connections of its own for each thread."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self.token = ""
-        self._own = threading.local()
-
-    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-        """The status and body of an answer."""
-        host = self.service.url.removeprefix("http://")
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self.token:
-            given["authorization"] = f"Bearer {self.token}"
-        if getattr(self._own, "host", None) != host:
-            self._own.host, self._own.link = host, http.client.HTTPConnection(host, timeout=120)
-        self._own.link.request(method, f"/api/v1{path}", body, given)
-        answer = self._own.link.getresponse()
-        return answer.status, answer.read()
-
-    def must(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The object that a JSON request is answered with."""
-        status, text = self.ask(method, path, json.dumps(body).encode(), content_type="application/json")
-        if status >= 300:
-            raise StartError(f"{method} {path}: {status} {text.decode()}")
-        return json.loads(text)
-
-    def log_in(self) -> None:
-        """Registers somebody."""
-        account = {"email": "mover@example.org", "password": "correct horse battery staple"}
-        self.must("POST", "/auth/register", account | {"display_name": "Mover"})
-        self.token = self.must("POST", "/auth/login", account)["access_token"]
 
 
 def upload(caller: Caller, event: str, n: int) -> tuple[str, str]:
@@ -141,9 +107,7 @@ def bench(number: int, folder: Path) -> list[str]:
         service.start()
         caller = Caller(service)
         caller.log_in()
-        when = {"date_time": "2031-03-04T18:00:00", "time_zone": "Europe/Berlin"}
-        body = {"title": "Files", "start": when, "end": when | {"date_time": "2031-03-04T20:00:00"}}
-        events = [caller.must("POST", "/events/", body)["id"] for _ in range(1 + number // 5000)]
+        events = [caller.must("POST", "/events/", event("Files"))["id"] for _ in range(1 + number // 5000)]
         began = time.monotonic()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             files = list(pool.map(lambda n: upload(caller, events[n % len(events)], n), range(number)))

@@ -158,23 +158,42 @@ class Service:
         return found
 
 
-def local_prometheus(targets: dict[str, str], rules: Path, alertmanager: str | None, interval: str | None) -> str:
-    """`deploy/prometheus.yaml` with this machine's addresses: jobs without a target here are left out, rules come from
-    a folder, and `interval` (as `15s`) replaces how often is scraped and evaluated."""
-    shipped = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text())
+def shipped_prometheus() -> dict[str, Any]:
+    """`deploy/prometheus.yaml`."""
+    return yaml.safe_load((DEPLOY / "prometheus.yaml").read_text())
+
+
+def shipped_alertmanager() -> dict[str, Any]:
+    """`deploy/alertmanager.yaml`."""
+    return yaml.safe_load((DEPLOY / "alertmanager.yaml").read_text())
+
+
+def local_prometheus(
+    targets: dict[str, list[str]],
+    rules: Path,
+    alertmanager: str | None,
+    interval: str | None,
+    scrape_interval: str | None = None,
+) -> str:
+    """The shipped configuration with this machine's addresses: jobs without a target here are left out, rules come from
+    a folder, and `interval` (as `15s`) replaces how often is scraped and evaluated; `scrape_interval` how often is
+    scraped."""
+    shipped = shipped_prometheus()
     scrapes = []
     for scrape in shipped["scrape_configs"]:
-        if target := targets.get(scrape["job_name"]):
+        if scrape["job_name"] in targets:
             kept = {name: value for name, value in scrape.items() if not name.endswith("_sd_configs")}
             labels = (scrape.get("static_configs") or [{}])[0].get("labels", {})
-            kept["static_configs"] = [{"targets": [target], "labels": labels | {"environment": "local"}}]
+            here = {"targets": targets[scrape["job_name"]], "labels": labels | {"environment": "local"}}
+            kept["static_configs"] = [here]
             scrapes.append(kept)
     shipped["scrape_configs"] = scrapes
     shipped["rule_files"] = [f"{rules}/*.rules.yaml"]
     receivers = [{"static_configs": [{"targets": [alertmanager]}]}] if alertmanager else []
     shipped["alerting"] = {"alertmanagers": receivers}
     if interval:
-        shipped["global"] |= {"scrape_interval": interval, "evaluation_interval": interval, "scrape_timeout": interval}
+        scraped = scrape_interval or interval
+        shipped["global"] |= {"scrape_interval": scraped, "evaluation_interval": interval, "scrape_timeout": scraped}
         for scrape in scrapes:
             scrape.pop("scrape_interval", None)
             scrape.pop("scrape_timeout", None)
@@ -184,7 +203,9 @@ def local_prometheus(targets: dict[str, str], rules: Path, alertmanager: str | N
 class Prometheus(PrometheusClient):
     """A Prometheus with the shipped configuration, rules and an own, empty store."""
 
-    def __init__(self, folder: Path, logs: Path, configuration: str, port: int = 0) -> None:
+    def __init__(
+        self, folder: Path, logs: Path, configuration: str, port: int = 0, flags: tuple[str, ...] = ()
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.configuration = folder / "prometheus.yaml"
         self.configuration.write_text(configuration)
@@ -198,6 +219,7 @@ class Prometheus(PrometheusClient):
             "--web.enable-remote-write-receiver",
             "--web.enable-lifecycle",
             "--enable-feature=exemplar-storage",
+            *flags,
         ]
         self.program = Program("prometheus", command, logs / "prometheus.log")
 
@@ -205,6 +227,11 @@ class Prometheus(PrometheusClient):
         """Starts it and waits until it answers."""
         self.program.start()
         self.program.wait_ready(lambda: answers(f"{self.url}/-/ready"), 60)
+
+    def configure(self, configuration: str) -> None:
+        """Lets it read another configuration."""
+        self.configuration.write_text(configuration)
+        http(f"{self.url}/-/reload", b"")
 
     def wait_scraped(self, job: str = "convoke", seconds: float = 60) -> None:
         """Waits until a target of a job was scraped."""
@@ -291,7 +318,7 @@ def stack(
         receiver = None
         if alertmanager is not None and alertmanager.exists():
             receiver = start(Alertmanager(folder / "alertmanager", logs, alertmanager, ports[3]))
-        targets = {"convoke": service.ops_url.removeprefix("http://")}
+        targets = {"convoke": [service.ops_url.removeprefix("http://")]}
         configuration = local_prometheus(targets, rules, receiver and receiver.address, interval)
         prometheus = start(Prometheus(folder / "prometheus", logs, configuration, ports[2]))
         yield Stack(folder, logs, service, prometheus, receiver, postgres, stops)

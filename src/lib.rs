@@ -9,6 +9,8 @@ pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod domain;
+#[cfg(feature = "drills")]
+mod drills;
 pub mod lifecycle;
 pub mod listener;
 pub mod ops;

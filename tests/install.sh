@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks: Debian packages, and a Python environment in .venv.
+# `tests/install.sh drills` installs what steps a clock, and
 # `tests/install.sh bench` installs what the benchmark needs besides: wrk, and in .venv-bench PocketBase and a new SQLite.
 source "$(dirname "$0")/lib.sh"
 
-[[ "${1:-}" =~ ^(bench)?$ ]] || die "usage: tests/install.sh [bench]"
+[[ "${1:-}" =~ ^(bench|drills)?$ ]] || die "usage: tests/install.sh [bench|drills]"
 
 missing=()
 need() { # need PACKAGE COMMAND…: the package, unless the command succeeds
@@ -34,6 +35,8 @@ need redis-server command -v redis-server
 need systemd command -v systemd-analyze
 need valgrind command -v valgrind
 [[ "${1:-}" != bench ]] || need wrk command -v wrk
+has_faketime() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1'; }
+[[ "${1:-}" != drills ]] || need libfaketime has_faketime
 
 if ((${#missing[@]})); then
   say "installing ${missing[*]}"

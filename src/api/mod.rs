@@ -256,6 +256,8 @@ async fn inner(State(api): State<Api>, request: Request, next: Next) -> Response
                 authenticate(api, request, |request| {
                     rate_limit::limit(api, request, |request| {
                         idempotency::once(api, request, |request| async {
+                            #[cfg(feature = "drills")]
+                            crate::drills::obey(request.headers());
                             explain(next.run(request).await).await
                         })
                     })

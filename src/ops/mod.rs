@@ -66,6 +66,8 @@ impl std::fmt::Debug for OpsState {
 /// The routes of the ops listener.
 pub fn router(state: OpsState) -> Router {
     let debug = debug::router(state.debug.clone());
+    #[cfg(feature = "drills")]
+    let debug = debug.merge(crate::drills::router());
     let hosts = state.hosts.clone();
     Router::new()
         .route("/metrics", get(metrics))

@@ -1,0 +1,263 @@
+"""The database, and the caches before it."""
+
+from collections.abc import Iterator
+
+from kit.drill.catalogue.common import BURNS, Schema
+from kit.drill.drill import drill
+from kit.drill.scene import Scene
+from kit.process import wait_until
+
+# What every request that needs the database says while it is gone, once the outage itself no longer does.
+OUTAGE = {
+    "ConvokeRouteErrors": "routes fail without the database",
+    "ConvokeDatabaseErrors": "so do operations",
+}
+
+
+@drill(
+    "postgres-killed",
+    "PostgreSQL is killed",
+    engine="postgres",
+    expects={"ConvokeDatabaseUnreachable": "6m", "ConvokeApiAvailabilityBudgetBurn": "8m"},
+    also=OUTAGE,
+    clears="40m",
+    core=True,
+)
+def postgres_killed(scene: Scene) -> Iterator[None]:
+    assert scene.postgres is not None  # noqa: S101
+    scene.postgres.program.kill()
+    yield
+    scene.postgres.start()
+
+
+@drill(
+    "postgres-refusing",
+    "PostgreSQL refuses every connection",
+    engine="postgres",
+    needs=("database proxy",),
+    expects={"ConvokeDatabaseUnreachable": "6m", "ConvokeApiAvailabilityBudgetBurn": "8m"},
+    also=OUTAGE,
+    clears="40m",
+)
+def postgres_refusing(scene: Scene) -> Iterator[None]:
+    scene.proxies["database"].refuse()
+    yield
+    scene.proxies["database"].heal()
+
+
+@drill(
+    "postgres-slow",
+    "Every query takes 0.3 s longer",
+    engine="postgres",
+    needs=("database proxy",),
+    settings={"CONVOKE_DATABASE_MAX_CONNECTIONS": "40"},
+    rate=8,
+    expects={
+        "ConvokeDatabaseSlow": "28m",
+        "ConvokeApiReadLatencyBudgetBurn": "8m",
+        "ConvokeApiReadLatencyBudgetBurn (ticket)": "8m",
+        "ConvokeApiWriteLatencyBudgetBurn": "8m",
+        "ConvokeApiWriteLatencyBudgetBurn (ticket)": "8m",
+    },
+    also={"ConvokeRouteSlow": "every route is slow"},
+    patient=True,
+    clears="7h",
+)
+def postgres_slow(scene: Scene) -> Iterator[None]:
+    scene.proxies["database"].delay(0.3)
+    yield
+    scene.proxies["database"].heal()
+
+
+@drill(
+    "pool-exhausted",
+    "A lock held by somebody else keeps every connection of the pool waiting",
+    engine="postgres",
+    settings={"CONVOKE_DATABASE_MAX_CONNECTIONS": "4"},
+    expects={"ConvokeDatabasePoolSaturated": "15m", "ConvokeApiAvailabilityBudgetBurn": "15m"},
+    also={
+        "ConvokeDatabaseErrors": "statements run into their timeout, operations find no connection",
+        "ConvokeDatabaseSlow": "they wait for the lock",
+        "ConvokeRouteErrors": "so do the requests",
+        "ConvokeRouteSlow": "those that were answered once the lock was gone",
+        "ConvokeApiReadLatencyBudgetBurn": "those that were answered once the lock was gone",
+        "ConvokeApiWriteLatencyBudgetBurn": "those that were answered once the lock was gone",
+        "ConvokeDatabaseUnreachable": "the check of readiness finds no connection either",
+        "ConvokeNoReplicaReady": "the check of readiness finds no connection either",
+        "ConvokeOutboxStuck": "nor does a delivery",
+    },
+    clears="40m",
+)
+def pool_exhausted(scene: Scene) -> Iterator[None]:
+    lock = scene.hold("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+    yield
+    lock.stop()
+
+
+@drill(
+    "sqlite-locked",
+    "Another process holds the embedded database's lock",
+    expects={"ConvokeDatabaseErrors": "17m", "ConvokeApiAvailabilityBudgetBurn": "15m"},
+    also={
+        "ConvokeRouteErrors": "each route that writes fails",
+        "ConvokeOutboxStuck": "a delivery is a write",
+        "ConvokeApiWriteLatencyBudgetBurn": "writes that were done once the lock was gone had waited",
+        "ConvokeRouteSlow": "the same",
+        "ConvokeDatabaseSlow": "operations wait for the lock",
+    },
+    clears="40m",
+)
+def sqlite_locked(scene: Scene) -> Iterator[None]:
+    other = scene.sqlite()
+    other.execute("BEGIN IMMEDIATE")
+    yield
+    other.close()
+
+
+@drill(
+    "replica-cut-off",
+    "One of two replicas is cut off from PostgreSQL",
+    engine="postgres",
+    needs=("second", "database proxy of one"),
+    expects={"ConvokeNotReady": "8m"},
+    also={"ConvokeInvalidationChannelLost": "it does not hear of changes either"},
+)
+def replica_cut_off(scene: Scene) -> Iterator[None]:
+    scene.proxies["database"].refuse()
+    yield
+    scene.proxies["database"].heal()
+
+
+@drill(
+    "schema-behind",
+    "A new version is started on a schema that was not brought up to date: no replica is ready",
+    engine="postgres",
+    expects={"ConvokeNoReplicaReady": "5m", "ConvokeMigrationMissing": "18m", "ConvokeNotReady": "8m"},
+)
+def schema_behind(scene: Scene) -> Iterator[None]:
+    # What the service knows and the database's list does not.
+    scene.sql(
+        "CREATE TABLE kept AS SELECT * FROM _sqlx_migrations ORDER BY version DESC LIMIT 1",
+        "DELETE FROM _sqlx_migrations WHERE version IN (SELECT version FROM kept)",
+    )
+    yield
+    scene.sql("INSERT INTO _sqlx_migrations SELECT * FROM kept", "DROP TABLE kept")
+
+
+@drill(
+    "read-replica-down",
+    "The read replica of PostgreSQL is killed",
+    engine="postgres",
+    needs=("read replica",),
+    expects={"ConvokeReadReplicaDown": "13m"},
+)
+def read_replica_down(scene: Scene) -> Iterator[None]:
+    assert scene.standby is not None  # noqa: S101
+    scene.standby.kill()
+    yield
+    scene.standby.start()
+
+
+@drill(
+    "read-replica-late",
+    "The read replica of PostgreSQL no longer replays",
+    engine="postgres",
+    needs=("read replica",),
+    # 30 s of lag are not scaled: they are 20 minutes of the drill's clock.
+    expects={"ConvokeReadReplicaLagging": "33m"},
+)
+def read_replica_late(scene: Scene) -> Iterator[None]:
+    scene.standby_sql("SELECT pg_wal_replay_pause()")
+    yield
+    scene.standby_sql("SELECT pg_wal_replay_resume()")
+
+
+@drill(
+    "redis-down",
+    "Redis is killed",
+    engine="postgres",
+    needs=("redis",),
+    expects={"ConvokeRedisDown": "8m"},
+)
+def redis_down(scene: Scene) -> Iterator[None]:
+    assert scene.redis is not None  # noqa: S101
+    scene.redis.kill()
+    yield
+    scene.redis.start()
+
+
+@drill(
+    "invalidation-lost",
+    "The connection on which replicas hear of changes is cut, again and again",
+    engine="postgres",
+    needs=("listen proxy",),
+    expects={"ConvokeInvalidationChannelLost": "8m"},
+)
+def invalidation_lost(scene: Scene) -> Iterator[None]:
+    scene.proxies["listen"].refuse()
+    yield
+    scene.proxies["listen"].heal()
+
+
+@drill(
+    "writes-slow",
+    "Each new event takes 0.7 s: a trigger that somebody left behind",
+    engine="postgres",
+    expects={"ConvokeApiWriteLatencyBudgetBurn": "8m", "ConvokeRouteSlow": "28m"},
+    also={"ConvokeDatabaseSlow": "that statement is"},
+    clears="40m",
+)
+def writes_slow(scene: Scene) -> Iterator[None]:
+    slow = Schema(scene, "events", "PERFORM pg_sleep(0.7)")
+    yield
+    slow.drop()
+
+
+@drill(
+    "route-failing",
+    "One route fails: the table that it alone reads is gone",
+    engine="postgres",
+    expects={
+        "ConvokeRouteErrors": "17m",
+        "ConvokeDatabaseErrors": "17m",
+        "ConvokeApiAvailabilityBudgetBurn": "15m",
+        "ConvokeApiAvailabilityBudgetBurn (ticket)": "15m",
+    },
+    patient=True,
+    clears="7h",
+)
+def route_failing(scene: Scene) -> Iterator[None]:
+    client = scene.client("keys")
+    path = "/api/v1/auth/api-keys/"
+    status, _, _ = client.request("GET", path)
+    assert status == 200, f"{path} answers {status}"  # noqa: S101
+    scene.sql("ALTER TABLE api_keys RENAME TO api_keys_gone")
+    scene.traffic(lambda: scene.witness.judge(path, *client.request("GET", path)), 0.5)
+    yield
+    scene.end_traffic()
+    scene.sql("ALTER TABLE api_keys_gone RENAME TO api_keys")
+    wait_until("the route", lambda: client.request("GET", path)[0] == 200, 10)
+
+
+@drill(
+    "route-slow",
+    "One route is slow: what it reads takes 0.4 s",
+    engine="postgres",
+    rate=20,
+    expects={"ConvokeRouteSlow": "28m"},
+    also={
+        "ConvokeDatabaseSlow": "that statement is",
+        "ConvokeApiReadLatencyBudgetBurn": BURNS,
+    },
+    clears="40m",
+)
+def route_slow(scene: Scene) -> Iterator[None]:
+    client = scene.client("keys")
+    scene.sql(
+        "ALTER TABLE api_keys RENAME TO api_keys_real",
+        "CREATE VIEW api_keys AS SELECT * FROM api_keys_real WHERE (SELECT pg_sleep(0.4)) IS NOT NULL",
+    )
+    scene.traffic(lambda: client.request("GET", "/api/v1/auth/api-keys/"), 0.5)
+    yield
+    scene.end_traffic()
+    scene.sql("DROP VIEW api_keys", "ALTER TABLE api_keys_real RENAME TO api_keys")

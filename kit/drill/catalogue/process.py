@@ -1,0 +1,221 @@
+"""The process, its machine, and what runs it."""
+
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from kit.drill.drill import drill
+from kit.drill.scene import DISK_MIB, MEMORY_KIB, Scene
+
+MIB = 1024 * 1024
+
+
+@drill(
+    "service-killed",
+    "The service is killed (SIGKILL) and stays away",
+    expects={"ConvokeDown": "4m"},
+    serves=False,
+    core=True,
+)
+def killed(scene: Scene) -> Iterator[None]:
+    scene.service.program.kill()
+    yield
+    scene.service.start()
+
+
+@drill("service-paused", "The service is paused (SIGSTOP)", expects={"ConvokeDown": "4m"}, serves=False)
+def paused(scene: Scene) -> Iterator[None]:
+    scene.service.program.pause()
+    yield
+    scene.service.program.resume()
+
+
+@drill(
+    "restart-loop",
+    "The only replica is killed and started again and again",
+    expects={"ConvokeCrashLooping": "15m", "ConvokeRestarting": "15m"},
+    also={"ConvokeDown": "it is down between its starts"},
+    serves=False,
+    clears="35m",
+)
+def restart_loop(scene: Scene) -> Iterator[None]:
+    _restart(scene, 0, 6)
+    yield
+
+
+@drill(
+    "restart-loop-of-one",
+    "One of two replicas is killed and started again and again",
+    engine="postgres",
+    needs=("second",),
+    expects={"ConvokeRestarting": "15m"},
+    clears="35m",
+)
+def restart_loop_of_one(scene: Scene) -> Iterator[None]:
+    _restart(scene, 1, 4)
+    yield
+
+
+def _restart(scene: Scene, number: int, times: int) -> None:
+    for _ in range(times):
+        scene.services[number].program.kill()
+        scene.services[number].start()
+        # A start that no scrape saw is none.
+        until = time.monotonic() + scene.pace.seconds("75s")
+        while time.monotonic() < until:
+            scene.watch.poll()
+            time.sleep(0.2)
+
+
+@drill(
+    "no-target",
+    "Service discovery loses every target of the service",
+    expects={"ConvokeAbsent": "7m"},
+)
+def no_target(scene: Scene) -> Iterator[None]:
+    import yaml
+
+    shipped = yaml.safe_dump(scene.configuration)
+    scene.prometheus.configure(yaml.safe_dump({**scene.configuration, "scrape_configs": []}))
+    yield
+    scene.prometheus.configure(shipped)
+
+
+@drill(
+    "panic",
+    "A handler panics",
+    needs=("drills",),
+    expects={"ConvokePanics": "2m"},
+    clears="65m",
+)
+def panic(scene: Scene) -> Iterator[None]:
+    client = scene.client("panics")
+    for _ in range(3):
+        status, headers, text = client.request("GET", "/api/v1/users/me", x_drill="panic")
+        scene.witness.judge("a panic", status, headers, text)
+    yield
+
+
+@drill(
+    "event-loop-blocked",
+    "Every worker of the event loop is blocked for a quarter of each second",
+    needs=("drills",),
+    expects={"ConvokeEventLoopStalled": "17m"},
+)
+def event_loop_blocked(scene: Scene) -> Iterator[None]:
+    scene.traffic(lambda: scene.inject("block", 240), 1)
+    yield
+
+
+@drill(
+    "memory-growing",
+    "The process keeps more and more memory",
+    needs=("drills", "small memory"),
+    expects={"ConvokeMemoryNearLimit": "13m"},
+)
+def memory_growing(scene: Scene) -> Iterator[None]:
+    resident = scene.metric("process_resident_memory_bytes")
+    wanted = 0.94 * MEMORY_KIB * 1024 - resident
+    for _ in range(10):
+        scene.inject("memory", wanted / 10 / MIB)
+    yield
+    # What grew is given back by a restart only, as with a real leak.
+    scene.witness.alive = False
+    scene.service.restart()
+
+
+@drill(
+    "file-handles",
+    "A client holds so many connections that file handles run out",
+    expects={"ConvokeFileHandlesNearLimit": "13m"},
+)
+def file_handles(scene: Scene) -> Iterator[None]:
+    pid = scene.service.program.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    limit = 400
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, before[1]))
+    host, _, port = scene.service.url.removeprefix("http://").partition(":")
+    with ExitStack() as held:
+        while scene.metric("process_open_fds") < 0.88 * limit:
+            held.enter_context(socket.create_connection((host, int(port)), 5))
+        yield
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+@drill(
+    "disk-filling",
+    "Something fills the disk of the data folder, slowly",
+    needs=("small disk",),
+    expects={"ConvokeDiskFilling": "80m"},
+    clears="4h",
+)
+def disk_filling(scene: Scene) -> Iterator[None]:
+    filler = scene.path("filler")
+    filler.write_bytes(b"\0" * int(DISK_MIB * 0.60) * MIB)
+
+    def grow() -> None:
+        with filler.open("ab") as file:
+            file.write(b"\0" * (MIB // 8))
+
+    scene.traffic(grow, 0.5)
+    yield
+    scene.end_traffic()
+    filler.unlink()
+
+
+@drill(
+    "disk-nearly-full",
+    "The disk of the data folder is nearly full",
+    needs=("small disk",),
+    expects={"ConvokeDiskNearlyFull": "15m"},
+)
+def disk_nearly_full(scene: Scene) -> Iterator[None]:
+    filler = scene.path("filler")
+    # What is free shrinks while it is written, for the service writes, too.
+    filler.write_bytes(b"\0" * int(_free(scene) - 0.04 * DISK_MIB * MIB))
+    yield
+    filler.unlink()
+
+
+@drill(
+    "disk-full",
+    "The disk of the data folder is full",
+    needs=("small disk",),
+    expects={"ConvokeDiskNearlyFull": "15m", "ConvokeApiAvailabilityBudgetBurn": "15m"},
+    also={
+        "ConvokeDatabaseErrors": "the embedded database refuses writes",
+        "ConvokeRouteErrors": "each route that writes fails",
+        "ConvokeOutboxStuck": "a delivery is a write",
+    },
+    hold="8m",
+)
+def disk_full(scene: Scene) -> Iterator[None]:
+    filler = scene.path("filler")
+    with filler.open("wb") as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+                file.flush()
+        except OSError:
+            pass
+    yield
+    filler.unlink()
+
+
+def _free(scene: Scene) -> float:
+    return scene.metric("system_filesystem_available_bytes")
+
+
+@drill(
+    "clock-stepped",
+    "The machine's clock is stepped by half a minute",
+    needs=("faketime",),
+    expects={"ConvokeClockOff": "12m"},
+)
+def clock_stepped(scene: Scene) -> Iterator[None]:
+    assert scene.clock is not None  # noqa: S101
+    scene.clock.write_text("+30\n")
+    yield
+    scene.clock.write_text("+0\n")

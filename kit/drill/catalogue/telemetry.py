@@ -1,0 +1,99 @@
+"""What carries the telemetry away."""
+
+import urllib.request
+from collections.abc import Iterator
+
+from kit.drill.drill import drill
+from kit.drill.scene import Scene
+from kit.process import http as fetch
+
+
+@drill(
+    "collector-down",
+    "The collector of traces refuses connections",
+    needs=("collector",),
+    expects={"ConvokeSpansLost": "28m"},
+)
+def collector_down(scene: Scene) -> Iterator[None]:
+    scene.proxies["collector"].refuse()
+    yield
+    scene.proxies["collector"].heal()
+
+
+@drill(
+    "collector-black-hole",
+    "The collector of traces takes connections and never answers",
+    needs=("collector",),
+    # An export is given up after 10 s, which are not scaled.
+    expects={"ConvokeSpansLost": "35m"},
+)
+def collector_black_hole(scene: Scene) -> Iterator[None]:
+    scene.proxies["collector"].black_hole()
+    yield
+    scene.proxies["collector"].heal()
+
+
+@drill(
+    "log-sink-blocked",
+    "Nobody reads the service's standard output",
+    needs=("log pipe",),
+    expects={"ConvokeLogLinesLost": "28m"},
+)
+def log_sink_blocked(scene: Scene) -> Iterator[None]:
+    assert scene.reader is not None  # noqa: S101
+    scene.reader.pause()
+    # 8 MiB are kept before a line is lost: at this level they are soon full.
+    asked = b'{"filter": "trace", "ttl_seconds": 600}'
+    _put(f"{scene.service.ops_url}/log-level", asked)
+    client = scene.client("talkative")
+    scene.traffic(lambda: client.request("GET", "/api/v1/events/?limit=50"), 0.02, clients=2)
+    yield
+    scene.end_traffic()
+    _put(f"{scene.service.ops_url}/log-level", b'{"filter": "info"}')
+    scene.reader.resume()
+
+
+def _put(url: str, body: bytes) -> None:
+    asked = urllib.request.Request(url, body, {"content-type": "application/json"}, method="PUT")  # noqa: S310
+    urllib.request.urlopen(asked, timeout=10).close()  # noqa: S310
+
+
+@drill(
+    "scrape-blocked",
+    "Prometheus gets no answer from the ops listener",
+    needs=("ops proxy",),
+    expects={"ConvokeDown": "4m"},
+)
+def scrape_blocked(scene: Scene) -> Iterator[None]:
+    scene.proxies["ops"].black_hole()
+    yield
+    scene.proxies["ops"].heal()
+
+
+@drill(
+    "scrape-slow",
+    "A scrape takes 6 s",
+    needs=("ops proxy",),
+    # A scrape that takes so long needs an interval that is as long: the only one that is not scaled.
+    scrape_interval="8s",
+    expects={"ConvokeScrapeSlow": "25m"},
+)
+def scrape_slow(scene: Scene) -> Iterator[None]:
+    scene.proxies["ops"].delay(6)
+    yield
+    scene.proxies["ops"].heal()
+
+
+@drill(
+    "too-many-series",
+    "A defect makes ever new series",
+    needs=("drills",),
+    expects={"ConvokeTooManySeries": "13m"},
+)
+def too_many_series(scene: Scene) -> Iterator[None]:
+    scene.inject("series", 12_000)
+    fetch(f"{scene.service.ops_url}/metrics", timeout=20)
+    yield
+    # What was made stays until a restart, as with a real defect.
+    scene.witness.alive = False
+    scene.service.restart()

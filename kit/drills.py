@@ -1,0 +1,159 @@
+"""Runs fire drills: one fault at a time on a stack of its own, several stacks side by side."""
+
+import argparse
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import kit.drill.catalogue  # noqa: F401  (registers the drills)
+from kit.drill.drill import REGISTRY, Drill
+from kit.drill.matrix import PAPER, not_drilled, paper, summary
+from kit.drill.pace import INTERVAL, SCALE, Pace
+from kit.drill.run import Outcome, run
+from kit.process import StartError
+
+LANES = 4
+# Of one drill, in seconds.
+LONGEST = 1500
+
+
+@dataclass
+class Lane:
+    """One drill in a process of its own."""
+
+    drill: Drill
+    process: subprocess.Popen[bytes]
+    result: Path
+    log: Path
+    began: float
+
+
+def tell(drill: Drill, outcome: Outcome) -> str:
+    """What one drill came to."""
+    lines = [f"{'passed' if outcome.good else 'FAILED'}  {drill.name} in {outcome.seconds:.0f} s: {drill.title}"]
+    for one in outcome.alarms:
+        fired = "did not fire" if one.fired is None else f"fired after {one.fired:.1f} s"
+        limit = f" of {one.limit:.0f} s" if one.limit is not None else ""
+        told = "told" if one.told is not None else "held back"
+        cleared = "still fires" if one.cleared is None else f"cleared after {one.cleared:.1f} s"
+        ended = cleared if one.fired is not None else ""
+        why = "" if one.expected else f" [{one.reason or 'NOT LISTED'}]"
+        lines.append(f"    {one.alert} ({one.severity}): {fired}{limit}, {told}, {ended}{why}")
+    asked = ", ".join(f"{count} × {status}" for status, count in outcome.answers.items())
+    lines.append(f"    witness: {asked}; {outcome.acknowledged} acknowledged; {outcome.probes} probes")
+    lines += [f"    missed: {one}" for one in outcome.missed]
+    lines += [f"    not listed: {one}" for one in outcome.unlisted]
+    lines += [f"    promise broken: {one}" for one in outcome.broken_promises]
+    lines += [f"    {one}" for one in outcome.findings]
+    return "\n".join(lines)
+
+
+def _begin(drill: Drill, pace: Pace, folder: Path) -> Lane:
+    result, log = folder / f"{drill.name}.json", folder / f"{drill.name}.log"
+    command = [
+        sys.executable,
+        "-m",
+        "kit",
+        "drills",
+        drill.name,
+        "--result",
+        str(result),
+        "--keep",
+        str(folder / drill.name),
+    ]
+    command += ["--scale", str(pace.scale), "--interval", pace.interval]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+    return Lane(drill, process, result, log, time.monotonic())
+
+
+def _end(lane: Lane) -> Outcome | None:
+    """What a drill that has ended came to; `None` while it runs."""
+    if lane.process.poll() is None:
+        if time.monotonic() - lane.began < LONGEST:
+            return None
+        lane.process.send_signal(signal.SIGTERM)
+        lane.process.wait(60)
+    if lane.result.exists():
+        return Outcome.read(lane.result)
+    ended = lane.log.read_text(errors="replace")[-1500:]
+    return Outcome(lane.drill.name, 0, findings=[f"it ended with {lane.process.returncode}:\n{ended}"])
+
+
+def all_of(drills: list[Drill], pace: Pace, lanes: int, folder: Path) -> dict[str, Outcome]:
+    """Runs drills side by side, those that wait longest first."""
+    waiting = sorted(drills, key=lambda one: (not one.patient, -pace.seconds(one.clears)))
+    running: list[Lane] = []
+    found: dict[str, Outcome] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < lanes:
+                running.append(_begin(waiting.pop(0), pace, folder))
+            for lane in list(running):
+                if (outcome := _end(lane)) is not None:
+                    running.remove(lane)
+                    found[lane.drill.name] = outcome
+                    print(tell(lane.drill, outcome), flush=True)
+            time.sleep(0.2)
+    finally:
+        for lane in running:
+            lane.process.send_signal(signal.SIGTERM)
+            lane.process.wait(60)
+    return found
+
+
+def _chosen(options: argparse.Namespace) -> list[Drill]:
+    if options.core:
+        return [one for one in REGISTRY.values() if one.core]
+    return [REGISTRY[name] for name in options.names] or list(REGISTRY.values())
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m kit drills", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="all if none is named")
+    parser.add_argument("--list", action="store_true", help="say which there are")
+    parser.add_argument("--core", action="store_true", help="those that `make test` runs")
+    parser.add_argument("--lanes", type=int, default=LANES, help="drills side by side")
+    parser.add_argument("--scale", type=float, default=SCALE, help="the factor for every duration of the rules")
+    parser.add_argument("--interval", default=INTERVAL, help="between two scrapes, and two evaluations")
+    parser.add_argument("--write", action="store_true", help="write docs/drills.md")
+    parser.add_argument("--out", type=Path, help="the folder for logs and results; a new one if not given")
+    parser.add_argument("--result", type=Path, help="run the one drill here, and put what it came to into this file")
+    parser.add_argument("--keep", type=Path, help="the folder for that drill's logs and data")
+    options = parser.parse_args(arguments)
+    if options.list:
+        print("\n".join(f"{one.name:24} {one.title}" for one in REGISTRY.values()))
+        return 0
+    if unknown := [name for name in options.names if name not in REGISTRY]:
+        parser.error(f"there is no drill {', '.join(unknown)}; they are: {', '.join(REGISTRY)}")
+    if options.write and (options.names or options.core):
+        parser.error("--write is for all drills together")
+    pace = Pace(options.scale, options.interval)
+    if options.result is not None:
+        (drill,) = _chosen(options)
+        try:
+            outcome = run(drill, pace, options.keep)
+        except (StartError, TimeoutError, OSError) as error:
+            outcome = Outcome(drill.name, pace.scale, findings=[f"it could not be held: {error!r}"])
+        outcome.write(options.result)
+        return 0 if outcome.good else 1
+    folder = (options.out or Path(tempfile.mkdtemp(prefix="convoke-drills."))).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    # PostgreSQL's own user must reach its data below it.
+    folder.chmod(0o755)
+    print(f"{pace.stated()}\nLogs: {folder}", flush=True)
+    began = time.monotonic()
+    outcomes = all_of(_chosen(options), pace, options.lanes, folder)
+    took = time.monotonic() - began
+    print(summary(outcomes))
+    if options.write:
+        PAPER.write_text(paper(outcomes, pace, took))
+    bad = [name for name, outcome in outcomes.items() if not outcome.good]
+    if len(outcomes) == len(REGISTRY):
+        bad += [f"{alert} is in no drill" for alert in not_drilled()]
+    print(f"{len(outcomes)} drills in {took / 60:.1f} min; failed: {', '.join(bad) or 'none'}")
+    return 1 if bad else 0
