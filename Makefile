@@ -15,7 +15,7 @@ test: ## Everything CI runs: lints, generated files, tests, the README's tour, f
 
 lint: ## Formatting and lints, warnings refused
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --all-features -- -D warnings
 
 fmt: ## Format the sources
 	cargo fmt

@@ -18,7 +18,7 @@ later() { step "$@" || true; }
 step 'install what is missing' tests/install.sh
 step 'build' cargo build --locked --all-targets
 later 'formatting' cargo fmt --check
-later 'lints' cargo clippy --locked --all-targets --quiet -- -D warnings
+later 'lints' cargo clippy --locked --all-targets --all-features --quiet -- -D warnings
 later 'generated files' tests/generated.sh check
 later 'tests' cargo test --locked
 later 'the API through PgBouncer' env THROUGH_PGBOUNCER=1 cargo test --locked --test it -- --skip sqlite --skip three_hundred api::
@@ -38,6 +38,8 @@ later 'the deployment checklist' kit checklist --quick
 later 'instructions a request' kit instructions
 later 'load smoke' kit load smoke
 later 'the kit against a service' kit contract
+# The tests' build is not optimised, and takes longer for a scrape.
+later 'fire drills' kit drills --core --lanes 2 --interval 1500ms
 export SEED="${SEED:-20261122}"
 later 'fuzzing on sqlite' tests/fuzz.sh sqlite "${FUZZ_EXAMPLES:-15}"
 later 'fuzzing on postgres' tests/fuzz.sh postgres "${FUZZ_EXAMPLES:-15}"

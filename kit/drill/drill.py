@@ -40,6 +40,8 @@ class Drill:
     # Runs in `make test`.
     core: bool = False
     scrape_interval: str | None = None
+    # Instead of the common factor, where what is not scaled would not fit into a window.
+    scale: float | None = None
     # One text in the rules that is replaced, and the alert that must be missed then.
     breaks: tuple[str, str] | None = None
     misses: str | None = None

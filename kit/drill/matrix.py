@@ -100,12 +100,14 @@ def _others(drill: Drill, outcome: Outcome) -> str:
     found = []
     for alarm in outcome.alarms:
         if not alarm.expected:
-            how = "told" if alarm.told is not None else "held back"
-            found.append(f"{alarm.alert} ({how}: {alarm.reason or '**not listed**'})")
+            if alarm.told is None:
+                found.append(f"{alarm.alert} (held back)")
+            else:
+                found.append(f"{alarm.alert} ({alarm.reason or '**not listed**'})")
     return "; ".join(found) or "none"
 
 
-def table(outcomes: dict[str, Outcome], pace: Pace) -> str:
+def table(outcomes: dict[str, Outcome], common: Pace) -> str:
     """The matrix."""
     head = ["fault", "expected alert", "fired after (shipped clock) of", "others that fired", "cleared after", "panel"]
     rows = [head, ["---"] * len(head)]
@@ -113,6 +115,7 @@ def table(outcomes: dict[str, Outcome], pace: Pace) -> str:
         if drill.name not in outcomes or not _expected(drill):
             continue
         outcome = outcomes[drill.name]
+        pace = Pace(outcome.scale or common.scale, common.interval)
         alarms = [one for one in outcome.alarms if one.expected]
         rows += [_row(drill, one, _others(drill, outcome), number == 0, pace) for number, one in enumerate(alarms)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

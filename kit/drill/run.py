@@ -15,6 +15,8 @@ from kit.drill.watch import TICKET
 from kit.prometheus import QueryError
 
 POLL = 0.2
+# Seconds in which a process that was gone or held need not answer each probe.
+COMES_BACK = 2.0
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Outcome:
     alarms: list[Alarm] = field(default_factory=list)
     # What is wrong: the drill failed.
     findings: list[str] = field(default_factory=list)
-    # Alerts nobody listed, that people were told of or that fired.
+    # Alerts nobody listed that people were told of.
     unlisted: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
     broken_promises: list[str] = field(default_factory=list)
@@ -67,6 +69,7 @@ class Outcome:
 
 def run(drill: Drill, pace: Pace, keep: Path | None = None) -> Outcome:
     """Runs it on a stack of its own."""
+    pace = Pace(drill.scale, pace.interval) if drill.scale else pace
     outcome = Outcome(drill.name, pace.scale)
     began = time.monotonic()
     with scene(
@@ -91,7 +94,6 @@ def _nothing(_scene: Scene) -> Iterator[None]:
 class _Running:
     def __init__(self, drill: Drill, there: Scene, outcome: Outcome) -> None:
         self.drill, self.scene, self.outcome, self.watch = drill, there, outcome, there.watch
-        self.expected = [alert for alert in drill.expects if alert != drill.misses]
 
     def run(self) -> None:
         self.watch.poll()
@@ -105,10 +107,13 @@ class _Running:
         try:
             self._alarms(began)
         finally:
-            healed = time.monotonic()
             with contextlib.suppress(StopIteration):
                 next(fault)
             self.scene.end_traffic()
+        healed = time.monotonic()
+        if not self.drill.serves:
+            # What waited for it while it was away comes all at once.
+            self._until(lambda: False, COMES_BACK)
         self.scene.witness.alive = True
         quiet = self._quiet()
         self.scene.witness.stop()
@@ -156,15 +161,19 @@ class _Running:
             alarm = Alarm(alert, seen.severity if seen else "", True, limit)
             if seen is not None:
                 alarm.fired = seen.first - began
-            if alarm.fired is None or alarm.fired > limit:
+            late = alarm.fired is None or alarm.fired > limit
+            if late and alert != drill.misses:
                 outcome.missed.append(alert)
+            if not late and alert == drill.misses:
+                outcome.findings.append(f"{alert} fired although its rule is broken: the drill would notice nothing")
             self._ends(alarm, healed, told, began)
         for alert, seen in self.watch.fired.items():
             if alert in drill.expects:
                 continue
             alarm = Alarm(alert, seen.severity, False, fired=seen.first - began, reason=drill.listed.get(alert))
-            if alarm.reason is None:
-                outcome.unlisted.append(f"{alert} {seen.labels[0]}" + ("" if alert in told else " (held back)"))
+            # What an inhibition holds back nobody is told of.
+            if alarm.reason is None and alert in told:
+                outcome.unlisted.append(f"{alert} {seen.labels[0]}")
             self._ends(alarm, healed, told, began)
         if not quiet:
             outcome.findings.append(f"did not clear in time: {sorted(self.watch.now)}")

@@ -56,7 +56,7 @@ def drills_binary() -> str:
     named = os.environ.get("CONVOKE_DRILLS_BIN")
     if not named or not Path(named).exists():
         raise StartError("CONVOKE_DRILLS_BIN names no build with `--features drills`; `make drill` makes one")
-    return named
+    return str(Path(named).resolve())
 
 
 @dataclass
@@ -109,8 +109,11 @@ class Scene:
         return _output(_psql(self.postgres.url, *statements))
 
     def standby_sql(self, *statements: str) -> str:
-        """Runs statements on the read replica."""
-        return _output(_psql(self.service.settings["CONVOKE_DATABASE_READ_URL"], *statements))
+        """Runs statements on the read replica, which may cancel one to go on replaying: then again."""
+        for _ in range(10):
+            with contextlib.suppress(StartError):
+                return _output(_psql(self.service.settings["CONVOKE_DATABASE_READ_URL"], *statements))
+        raise StartError(f"the read replica does not run {statements}")
 
     def hold(self, *statements: str) -> Program:
         """Runs statements in a transaction that stays open until the program is stopped, or the server ends it."""
@@ -134,8 +137,7 @@ class Scene:
 
     def end_traffic(self) -> None:
         """Stops what `traffic` began."""
-        for one in self._traffic:
-            one.stop()
+        Regularly.stop(self._traffic)
         self._traffic.clear()
 
     def command(self, *arguments: str) -> int:

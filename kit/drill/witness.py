@@ -35,10 +35,13 @@ class Regularly:
         self._thread = threading.Thread(target=run, daemon=True)
         self._thread.start()
 
-    def stop(self, seconds: float = 30) -> None:
-        """Lets it finish what it does."""
-        self._stop.set()
-        self._thread.join(seconds)
+    @staticmethod
+    def stop(those: list["Regularly"], seconds: float = 30) -> None:
+        """Lets all of them finish what they do."""
+        for one in those:
+            one._stop.set()
+        for one in those:
+            one._thread.join(seconds)
 
 
 class Witness:
@@ -67,8 +70,7 @@ class Witness:
 
     def stop(self) -> None:
         """Ends it."""
-        for one in self._threads:
-            one.stop()
+        Regularly.stop(self._threads)
 
     def _write(self) -> None:
         try:

@@ -95,6 +95,11 @@ impl Gate {
         Some(self.place(self.pool.try_acquire()?, permit))
     }
 
+    /// Whether every place is taken.
+    pub(super) fn is_busy(&self) -> bool {
+        self.places.available_permits() == 0
+    }
+
     fn place(&self, connection: PoolConnection<Postgres>, permit: OwnedSemaphorePermit) -> Place {
         let prepared = self.prepared;
         let entry = Entry {

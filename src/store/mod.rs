@@ -219,6 +219,12 @@ impl Store {
     /// # Errors
     /// When there is none.
     pub async fn ping(&self) -> Result<(), Error> {
+        // All connections may be waiting for a lock: whether the server answers is another question, and asked beside them.
+        if let Pools::Postgres(gate) = &self.inner.pools
+            && gate.is_busy()
+        {
+            return gate.probe().await;
+        }
         let mut session = self.acquire().await?;
         let sql = engine::Sql::same("SELECT 1");
         engine::statement!(&mut session, "ping", sql, |sql, link| sqlx::query(sql)

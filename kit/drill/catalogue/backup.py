@@ -67,5 +67,5 @@ def backup_damaged(scene: Scene) -> Iterator[None]:
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
-    assert scene.command("backup", "verify") != 0  # noqa: S101
+    assert scene.command("backup", "verify", str(newest)) == 1  # noqa: S101
     yield

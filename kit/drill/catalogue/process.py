@@ -1,11 +1,13 @@
 """The process, its machine, and what runs it."""
 
+import contextlib
 import resource
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+from kit.drill.catalogue.common import UNOPTIMISED
 from kit.drill.drill import drill
 from kit.drill.scene import DISK_MIB, MEMORY_KIB, Scene
 
@@ -87,6 +89,7 @@ def no_target(scene: Scene) -> Iterator[None]:
     "panic",
     "A handler panics",
     needs=("drills",),
+    scrape_interval=UNOPTIMISED,
     expects={"ConvokePanics": "2m"},
     clears="65m",
 )
@@ -102,6 +105,7 @@ def panic(scene: Scene) -> Iterator[None]:
     "event-loop-blocked",
     "Every worker of the event loop is blocked for a quarter of each second",
     needs=("drills",),
+    scrape_interval=UNOPTIMISED,
     expects={"ConvokeEventLoopStalled": "17m"},
 )
 def event_loop_blocked(scene: Scene) -> Iterator[None]:
@@ -113,6 +117,7 @@ def event_loop_blocked(scene: Scene) -> Iterator[None]:
     "memory-growing",
     "The process keeps more and more memory",
     needs=("drills", "small memory"),
+    scrape_interval=UNOPTIMISED,
     expects={"ConvokeMemoryNearLimit": "13m"},
 )
 def memory_growing(scene: Scene) -> Iterator[None]:
@@ -183,23 +188,21 @@ def disk_nearly_full(scene: Scene) -> Iterator[None]:
     "disk-full",
     "The disk of the data folder is full",
     needs=("small disk",),
-    expects={"ConvokeDiskNearlyFull": "15m", "ConvokeApiAvailabilityBudgetBurn": "15m"},
+    # What lies in the write-ahead log already is written over for a while.
+    expects={"ConvokeDiskNearlyFull": "15m", "ConvokeApiAvailabilityBudgetBurn": "35m"},
     also={
         "ConvokeDatabaseErrors": "the embedded database refuses writes",
         "ConvokeRouteErrors": "each route that writes fails",
         "ConvokeOutboxStuck": "a delivery is a write",
     },
+    clears="40m",
     hold="8m",
 )
 def disk_full(scene: Scene) -> Iterator[None]:
     filler = scene.path("filler")
-    with filler.open("wb") as file:
-        try:
-            while True:
-                file.write(b"\0" * 4096)
-                file.flush()
-        except OSError:
-            pass
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"\0" * 4096)
     yield
     filler.unlink()
 

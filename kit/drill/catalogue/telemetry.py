@@ -3,6 +3,7 @@
 import urllib.request
 from collections.abc import Iterator
 
+from kit.drill.catalogue.common import UNOPTIMISED
 from kit.drill.drill import drill
 from kit.drill.scene import Scene
 from kit.process import http as fetch
@@ -24,7 +25,8 @@ def collector_down(scene: Scene) -> Iterator[None]:
     "collector-black-hole",
     "The collector of traces takes connections and never answers",
     needs=("collector",),
-    # An export is given up after 10 s, which are not scaled.
+    # An export is tried every 5 s and given up after 10, which is ten minutes of the drill's clock: a whole window.
+    settings={"OTEL_EXPORTER_OTLP_TIMEOUT": "2000", "OTEL_BSP_SCHEDULE_DELAY": "1000"},
     expects={"ConvokeSpansLost": "35m"},
 )
 def collector_black_hole(scene: Scene) -> Iterator[None]:
@@ -46,7 +48,7 @@ def log_sink_blocked(scene: Scene) -> Iterator[None]:
     asked = b'{"filter": "trace", "ttl_seconds": 600}'
     _put(f"{scene.service.ops_url}/log-level", asked)
     client = scene.client("talkative")
-    scene.traffic(lambda: client.request("GET", "/api/v1/events/?limit=50"), 0.02, clients=2)
+    scene.traffic(lambda: client.request("GET", "/api/v1/events/?limit=50"), 0.005, clients=8)
     yield
     scene.end_traffic()
     _put(f"{scene.service.ops_url}/log-level", b'{"filter": "info"}')
@@ -74,8 +76,9 @@ def scrape_blocked(scene: Scene) -> Iterator[None]:
     "scrape-slow",
     "A scrape takes 6 s",
     needs=("ops proxy",),
-    # A scrape that takes so long needs an interval that is as long: the only one that is not scaled.
+    # A scrape that takes so long needs an interval that is longer, and windows that hold some of them.
     scrape_interval="8s",
+    scale=0.1,
     expects={"ConvokeScrapeSlow": "25m"},
 )
 def scrape_slow(scene: Scene) -> Iterator[None]:
@@ -88,6 +91,7 @@ def scrape_slow(scene: Scene) -> Iterator[None]:
     "too-many-series",
     "A defect makes ever new series",
     needs=("drills",),
+    scrape_interval=UNOPTIMISED,
     expects={"ConvokeTooManySeries": "13m"},
 )
 def too_many_series(scene: Scene) -> Iterator[None]:

@@ -41,10 +41,8 @@ pub(crate) async fn read_body(request: Request) -> Result<Bytes, Problem> {
             &types::BODY_TOO_LARGE,
             "The body is larger than the service accepts.",
         )),
-        Ok(Err(_)) => Err(Problem::new(
-            &types::MALFORMED_JSON,
-            "The body ended early.",
-        )),
+        // Whoever sent it is gone and reads no answer. In the books it is the client that was slow, as it is just below.
+        Ok(Err(_)) => Err(Problem::new(&types::BODY_TIMEOUT, "The body ended early.")),
         Err(_) => Err(Problem::new(
             &types::BODY_TIMEOUT,
             "The body did not arrive in time.",

@@ -31,6 +31,9 @@ pub(crate) const POLICIES: &[&str] = &["reads", "writes", "login", "login_accoun
 /// What is decided.
 pub(crate) const OUTCOMES: &[&str] = &["allowed", "limited"];
 
+/// Where a password is tried.
+const LOGIN: &str = "/api/v1/auth/login";
+
 /// Whose quota it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LimitKey(u8, u128);
@@ -220,6 +223,10 @@ pub(crate) async fn limit<F: Future<Output = Response>>(
     };
     let decision = policy.decide(key);
     scope::with_current(|scope| scope.set_rate_limit(decision.outcome()));
+    // Whoever tries a list of passwords is turned away here before any of them is looked at.
+    if !decision.allowed && request.uri().path().trim_end_matches('/') == LOGIN {
+        protection::auth_attempted("password", "limited");
+    }
     let mut response = if decision.allowed {
         next(request).await
     } else {

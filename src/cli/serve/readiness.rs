@@ -147,10 +147,13 @@ impl Readiness {
             let last = self.with_runs(|runs| runs.schema.clone());
             return last.unwrap_or_else(|| Err("the database does not answer".to_owned()));
         }
-        let version = store
-            .schema_version()
-            .await
-            .map_err(|failure| chain(&failure))?;
+        // Nor does it take a replica away that every connection of it waits for a lock.
+        let asked = tokio::time::timeout(LIMIT / 2, store.schema_version()).await;
+        let Ok(version) = asked else {
+            let last = self.with_runs(|runs| runs.schema.clone());
+            return last.unwrap_or_else(|| Err("no connection is free to ask".to_owned()));
+        };
+        let version = version.map_err(|failure| chain(&failure))?;
         health::pending_migrations(version.pending);
         let found = if version.pending > 0 {
             let (applied, known) = (version.applied, version.known);

@@ -69,6 +69,26 @@ async fn attempts_on_one_account_are_limited_from_wherever_they_come() {
 }
 
 #[tokio::test]
+async fn logins_over_the_rate_of_an_address_count_as_attempts_that_were_limited() {
+    let settings = [ON, ("CONVOKE_RATE_LIMIT_LOGIN", "2/60s")];
+    let service = Service::start(Engine::Sqlite, &settings).await;
+    for n in 0..5 {
+        let body =
+            json!({"email": format!("somebody-{n}@example.org"), "password": "a stolen password"});
+        let login = service.http().post(service.url("/api/v1/auth/login"));
+        login.json(&body).send().await.unwrap();
+    }
+    // Not a login: nobody tries a password here.
+    let refresh = service.http().post(service.url("/api/v1/auth/refresh"));
+    assert_eq!(refresh.send().await.unwrap().status(), 429);
+    let metrics = service.scrape().await;
+    for (outcome, count) in [("failure", 2.0), ("limited", 3.0)] {
+        let labels = [("method", "password"), ("outcome", outcome)];
+        assert_eq!(metrics.value("auth_attempts_total", &labels), Some(count));
+    }
+}
+
+#[tokio::test]
 async fn an_address_written_by_a_stranger_is_not_believed() {
     let settings = [ON, ("CONVOKE_RATE_LIMIT_READS", "2/60s")];
     let service = Service::start(Engine::Sqlite, &settings).await;

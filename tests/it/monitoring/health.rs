@@ -167,6 +167,38 @@ async fn an_unreachable_database_is_told_within_seconds_and_counted() {
     .await;
 }
 
+/// A lock keeps every connection waiting: the database is there, and no load balancer should be told otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_that_waits_for_a_lock_is_no_database_that_is_away() {
+    let cluster = Cluster::start("");
+    let database = cluster.create_database().await;
+    let settings = [("CONVOKE_DATABASE_MAX_CONNECTIONS", "2")];
+    let service = Service::start_on(&database, &settings).await;
+    let client = Client::register(&service, "somebody").await;
+    let mut other = PgConnection::connect(&database).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..6 {
+        let client = client.clone();
+        waiting.push(tokio::spawn(async move {
+            client.get("/events/").await;
+        }));
+    }
+    let used = [("pool_name", "main"), ("state", "used")];
+    within("all are in use", PROMPTLY, &service, |metrics| {
+        metrics.value("db_client_connection_count", &used) == Some(2.0)
+    })
+    .await;
+    assert_eq!(readyz(&service).await, (200, vec![]));
+    let metrics = service.scrape().await;
+    assert!(check(&metrics, "database") > 0.5 && check(&metrics, "schema") > 0.5);
+    other.close().await.unwrap();
+    for one in waiting {
+        one.await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_that_share_a_commit_are_counted_in_its_size() {
     let service = Service::start(Engine::Sqlite, &[]).await;

@@ -248,6 +248,19 @@ async fn what_is_not_understood_is_refused_by_field() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_ordinary_build_has_the_faults_of_fire_drills() {
+    let service = Service::start(Engine::Sqlite, &[]).await;
+    for fault in ["block", "memory", "series"] {
+        let url = service.ops_url(&format!("/debug/drills/{fault}/1"));
+        let answer = service.http().post(url).send().await.unwrap();
+        assert_eq!(answer.status(), 404, "{fault}");
+    }
+    let asked = service.http().get(service.url("/api/v1/users/me"));
+    let answer = asked.header("x-drill", "panic").send().await.unwrap();
+    assert_eq!(answer.status(), 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_hangs_is_shown_with_its_age_and_what_it_waits_for() {
     let service = Service::start(Engine::Sqlite, &[]).await;
     let (trace, id) = ("4bf92f3577b34da6a3ce929d0e0e4736", "a-request-that-hangs");
