@@ -103,13 +103,13 @@ def panic(scene: Scene) -> Iterator[None]:
 
 @drill(
     "event-loop-blocked",
-    "Every worker of the event loop is blocked for a quarter of each second",
+    "Every worker of the event loop is blocked for 0.15 s, four times a second",
     needs=("drills",),
     scrape_interval=UNOPTIMISED,
     expects={"ConvokeEventLoopStalled": "17m"},
 )
 def event_loop_blocked(scene: Scene) -> Iterator[None]:
-    scene.traffic(lambda: scene.inject("block", 240), 1)
+    scene.traffic(lambda: scene.inject("block", 150), 0.25)
     yield
 
 
@@ -143,8 +143,9 @@ def file_handles(scene: Scene) -> Iterator[None]:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, before[1]))
     host, _, port = scene.service.url.removeprefix("http://").partition(":")
     with ExitStack() as held:
-        while scene.metric("process_open_fds") < 0.88 * limit:
-            held.enter_context(socket.create_connection((host, int(port)), 5))
+        while (missing := int(0.88 * limit - scene.metric("process_open_fds"))) > 0:
+            for _ in range(missing):
+                held.enter_context(socket.create_connection((host, int(port)), 5))
         yield
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
