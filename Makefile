@@ -48,18 +48,18 @@ observe: ## Convoke, Prometheus with the rules, Alertmanager and a load on this 
 	cargo build --locked
 	CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/debug/convoke $(KIT) observe
 
-DRILLS_BUILD = tests/install.sh drills && cargo build --locked --release && cargo build --locked --features drills --bin convoke
-DRILLS_KEEP = T=$${CARGO_TARGET_DIR:-target}; cp $$T/debug/convoke $$T/convoke-drills
-DRILLS_RUN = CONVOKE_BIN=$${CARGO_TARGET_DIR:-target}/release/convoke CONVOKE_DRILLS_BIN=$${CARGO_TARGET_DIR:-target}/convoke-drills $(KIT) drills
+# The build with faults first: what is left under its own name is the one that is shipped.
+DRILLS_BUILD = tests/install.sh drills && T=$${CARGO_TARGET_DIR:-target} \
+	&& cargo build --locked --release --bin convoke --features drills && cp $$T/release/convoke $$T/convoke-drills \
+	&& cargo build --locked --release --bin convoke
+DRILLS_RUN = T=$${CARGO_TARGET_DIR:-target}; CONVOKE_BIN=$$T/release/convoke CONVOKE_DRILLS_BIN=$$T/convoke-drills $(KIT) drills
 
 drills: ## Every fault into a running stack: which alerts fire, when, and whether they clear; writes docs/drills.md
 	$(DRILLS_BUILD)
-	$(DRILLS_KEEP)
 	$(DRILLS_RUN) --write $(DRILLS)
 
 drill: ## One of them (NAME=postgres-killed; without a name, which there are)
 	$(if $(NAME),$(DRILLS_BUILD))
-	$(if $(NAME),$(DRILLS_KEEP))
 	$(if $(NAME),$(DRILLS_RUN) $(NAME) $(DRILLS),$(KIT) drills --list)
 
 upgrade-drill: ## Roll two replicas from the previous release to this one under load (FROM=ref)

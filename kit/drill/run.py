@@ -10,7 +10,8 @@ from typing import Any
 
 from kit.drill.drill import Drill
 from kit.drill.pace import Pace
-from kit.drill.scene import Scene, scene
+from kit.drill.scene import Scene
+from kit.drill.staging import scene
 from kit.drill.watch import TICKET
 from kit.prometheus import QueryError
 

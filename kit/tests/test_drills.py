@@ -16,7 +16,8 @@ from kit.drill.matrix import controls, not_drilled, panel, paper, severities, su
 from kit.drill.pace import Pace
 from kit.drill.proxy import Proxy
 from kit.drill.run import Alarm, Outcome
-from kit.drill.scene import PARTS, rules
+from kit.drill.scene import PARTS
+from kit.drill.staging import rules
 from kit.drill.watch import Hook, key
 from kit.drill.witness import Witness
 from kit.process import http, scratch_folder, wait_until

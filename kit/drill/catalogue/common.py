@@ -5,10 +5,6 @@ from dataclasses import dataclass
 from kit.client import Caller, event
 from kit.drill.scene import Scene
 
-# The build with `drills` is not optimised, and takes longer for a scrape.
-UNOPTIMISED = "1500ms"
-BURNS = "the requests that the fault meets are a share of all that spends the budget too fast"
-
 
 class Schema:
     """A trigger before each new row of a table: something in the database that nobody of the service put there."""

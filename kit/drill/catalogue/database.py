@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kit.drill.catalogue.common import BURNS, Schema
+from kit.drill.catalogue.common import Schema
 from kit.drill.drill import drill
 from kit.drill.scene import Scene
 from kit.process import wait_until
@@ -50,7 +50,8 @@ def postgres_refusing(scene: Scene) -> Iterator[None]:
     "Every query takes 0.3 s longer",
     engine="postgres",
     needs=("database proxy",),
-    settings={"CONVOKE_DATABASE_MAX_CONNECTIONS": "40"},
+    # To open a connection takes several trips, longer than the check of readiness waits: so they are open already.
+    settings={"CONVOKE_DATABASE_MAX_CONNECTIONS": "40", "CONVOKE_DATABASE_MIN_CONNECTIONS": "30"},
     rate=8,
     expects={
         "ConvokeDatabaseSlow": "28m",
@@ -250,11 +251,9 @@ def route_failing(scene: Scene) -> Iterator[None]:
     "One route is slow: what it reads takes 0.4 s",
     engine="postgres",
     rate=20,
-    expects={"ConvokeRouteSlow": "28m"},
-    also={
-        "ConvokeDatabaseSlow": "that statement is",
-        "ConvokeApiReadLatencyBudgetBurn": BURNS,
-    },
+    # It is a sixth of all reads here.
+    expects={"ConvokeRouteSlow": "28m", "ConvokeApiReadLatencyBudgetBurn": "12m"},
+    also={"ConvokeDatabaseSlow": "that statement is"},
     clears="40m",
 )
 def route_slow(scene: Scene) -> Iterator[None]:
@@ -263,7 +262,7 @@ def route_slow(scene: Scene) -> Iterator[None]:
         "ALTER TABLE api_keys RENAME TO api_keys_real",
         "CREATE VIEW api_keys AS SELECT * FROM api_keys_real WHERE (SELECT pg_sleep(0.4)) IS NOT NULL",
     )
-    scene.traffic(lambda: client.request("GET", "/api/v1/api-keys/"), 0.5)
+    scene.traffic(lambda: client.request("GET", "/api/v1/api-keys/"), 0.5, clients=3)
     yield
     scene.end_traffic()
     scene.sql("DROP VIEW api_keys", "ALTER TABLE api_keys_real RENAME TO api_keys")

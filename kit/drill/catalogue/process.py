@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from kit.drill.catalogue.common import UNOPTIMISED
 from kit.drill.drill import drill
 from kit.drill.scene import DISK_MIB, MEMORY_KIB, Scene
 
@@ -89,7 +88,6 @@ def no_target(scene: Scene) -> Iterator[None]:
     "panic",
     "A handler panics",
     needs=("drills",),
-    scrape_interval=UNOPTIMISED,
     expects={"ConvokePanics": "2m"},
     clears="65m",
 )
@@ -103,13 +101,19 @@ def panic(scene: Scene) -> Iterator[None]:
 
 @drill(
     "event-loop-blocked",
-    "Every worker of the event loop is blocked for 0.15 s, four times a second",
+    "Every worker of the event loop is blocked for 0.2 s, three times a second",
     needs=("drills",),
-    scrape_interval=UNOPTIMISED,
     expects={"ConvokeEventLoopStalled": "17m"},
+    also={
+        "ConvokeDatabaseSlow": "an operation ends when its task gets its turn",
+        "ConvokeRouteSlow": "so does a request",
+        "ConvokeApiReadLatencyBudgetBurn": "so does a request",
+        "ConvokeApiWriteLatencyBudgetBurn": "so does a request",
+    },
+    clears="40m",
 )
 def event_loop_blocked(scene: Scene) -> Iterator[None]:
-    scene.traffic(lambda: scene.inject("block", 150), 0.25)
+    scene.traffic(lambda: scene.inject("block", 200), 0.33)
     yield
 
 
@@ -117,7 +121,6 @@ def event_loop_blocked(scene: Scene) -> Iterator[None]:
     "memory-growing",
     "The process keeps more and more memory",
     needs=("drills", "small memory"),
-    scrape_interval=UNOPTIMISED,
     expects={"ConvokeMemoryNearLimit": "13m"},
 )
 def memory_growing(scene: Scene) -> Iterator[None]:

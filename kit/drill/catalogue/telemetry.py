@@ -3,7 +3,6 @@
 import urllib.request
 from collections.abc import Iterator
 
-from kit.drill.catalogue.common import UNOPTIMISED
 from kit.drill.drill import drill
 from kit.drill.scene import Scene
 from kit.process import http as fetch
@@ -91,7 +90,6 @@ def scrape_slow(scene: Scene) -> Iterator[None]:
     "too-many-series",
     "A defect makes ever new series",
     needs=("drills",),
-    scrape_interval=UNOPTIMISED,
     expects={"ConvokeTooManySeries": "13m"},
 )
 def too_many_series(scene: Scene) -> Iterator[None]:
