@@ -13,6 +13,7 @@ from kit.process import http as fetch
     "The collector of traces refuses connections",
     needs=("collector",),
     expects={"ConvokeSpansLost": "28m"},
+    core=True,
 )
 def collector_down(scene: Scene) -> Iterator[None]:
     scene.proxies["collector"].refuse()
