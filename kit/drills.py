@@ -2,8 +2,8 @@
 
 import argparse
 import os
+import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,12 +15,16 @@ from kit.drill.drill import REGISTRY, Drill
 from kit.drill.matrix import PAPER, not_drilled, paper, summary
 from kit.drill.pace import INTERVAL, SCALE, Pace
 from kit.drill.run import Outcome, run
-from kit.process import StartError
+from kit.paths import ROOT
+from kit.process import Program, StartError, stopped_at_end
 
 LANES = 4
+ROOM = 4 * 2**30
 SHARED = Path("/dev/shm")  # noqa: S108
 # Of one drill, in seconds.
 LONGEST = 1500
+# And to stop all that it started.
+STOPPING = 90
 
 
 @dataclass
@@ -28,9 +32,8 @@ class Lane:
     """One drill in a process of its own."""
 
     drill: Drill
-    process: subprocess.Popen[bytes]
+    program: Program
     result: Path
-    log: Path
     began: float
 
 
@@ -55,35 +58,29 @@ def tell(drill: Drill, outcome: Outcome) -> str:
 
 
 def _begin(drill: Drill, pace: Pace, folder: Path) -> Lane:
-    result, log = folder / f"{drill.name}.json", folder / f"{drill.name}.log"
-    command = [
-        sys.executable,
-        "-m",
-        "kit",
-        "drills",
-        drill.name,
-        "--result",
-        str(result),
-        "--keep",
-        str(folder / drill.name),
-    ]
+    result, place = folder / f"{drill.name}.json", folder / drill.name
+    # What an earlier run left must not pass for this one's.
+    result.unlink(missing_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    command = [sys.executable, "-m", "kit", "drills", drill.name, "--result", str(result), "--keep", str(place)]
     command += ["--scale", str(pace.scale), "--interval", pace.interval]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-    return Lane(drill, process, result, log, time.monotonic())
+    program = Program(drill.name, command, folder / f"{drill.name}.log", stop_signal=signal.SIGTERM, folder=ROOT)
+    program.start()
+    return Lane(drill, program, result, time.monotonic())
 
 
 def _end(lane: Lane) -> Outcome | None:
     """What a drill that has ended came to; `None` while it runs."""
-    if lane.process.poll() is None:
-        if time.monotonic() - lane.began < LONGEST:
-            return None
-        lane.process.send_signal(signal.SIGTERM)
-        lane.process.wait(60)
+    if lane.program.running and time.monotonic() - lane.began < LONGEST:
+        return None
+    code = lane.program.stop(STOPPING)
     if lane.result.exists():
-        return Outcome.read(lane.result)
-    ended = lane.log.read_text(errors="replace")[-1500:]
-    return Outcome(lane.drill.name, 0, findings=[f"it ended with {lane.process.returncode}:\n{ended}"])
+        outcome = Outcome.read(lane.result)
+        if outcome.good:
+            shutil.rmtree(lane.result.with_suffix(""), ignore_errors=True)
+        return outcome
+    ended = lane.program.output()[-1500:]
+    return Outcome(lane.drill.name, 0, findings=[f"it ended with {code}:\n{ended}"])
 
 
 def all_of(drills: list[Drill], pace: Pace, lanes: int, folder: Path) -> dict[str, Outcome]:
@@ -91,26 +88,24 @@ def all_of(drills: list[Drill], pace: Pace, lanes: int, folder: Path) -> dict[st
     waiting = sorted(drills, key=lambda one: (not one.patient, -pace.seconds(one.clears)))
     running: list[Lane] = []
     found: dict[str, Outcome] = {}
-    try:
+    with stopped_at_end() as stops:
         while waiting or running:
             while waiting and len(running) < lanes:
                 running.append(_begin(waiting.pop(0), pace, folder))
+                stops.callback(running[-1].program.stop, STOPPING)
             for lane in list(running):
                 if (outcome := _end(lane)) is not None:
                     running.remove(lane)
                     found[lane.drill.name] = outcome
                     print(tell(lane.drill, outcome), flush=True)
             time.sleep(0.2)
-    finally:
-        for lane in running:
-            lane.process.send_signal(signal.SIGTERM)
-            lane.process.wait(60)
     return found
 
 
 def _memory() -> Path | None:
-    """A folder in memory: drills side by side would wait for one another's writes to one disk."""
-    return SHARED if SHARED.is_dir() and os.access(SHARED, os.W_OK) else None
+    """A folder in memory, if there is room: drills side by side would wait for one another's writes to one disk."""
+    good = SHARED.is_dir() and os.access(SHARED, os.W_OK) and shutil.disk_usage(SHARED).free > ROOM
+    return SHARED if good else None
 
 
 def _chosen(options: argparse.Namespace) -> list[Drill]:
@@ -160,6 +155,8 @@ def main(arguments: list[str]) -> int:
     if options.write:
         PAPER.write_text(paper(outcomes, pace, took))
     bad = [name for name, outcome in outcomes.items() if not outcome.good]
+    if not bad and options.out is None:
+        shutil.rmtree(folder, ignore_errors=True)
     if len(outcomes) == len(REGISTRY):
         bad += [f"{alert} is in no drill" for alert in not_drilled()]
     print(f"{len(outcomes)} drills in {took / 60:.1f} min; failed: {', '.join(bad) or 'none'}")

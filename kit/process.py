@@ -85,6 +85,7 @@ class Program:
         environment: Mapping[str, str] | None = None,
         user: str | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
+        folder: Path | str = "/",
     ) -> None:
         self.name = name
         self.command = command
@@ -92,6 +93,7 @@ class Program:
         self.environment = dict(environment) if environment is not None else None
         self.user = user
         self.stop_signal = stop_signal
+        self.folder = folder
         self.log_start = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -124,7 +126,7 @@ class Program:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=self.environment,
-                cwd="/",
+                cwd=self.folder,
                 start_new_session=True,
                 user=self.user,
                 group=self.user,

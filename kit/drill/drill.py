@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from kit.drill.scene import Scene
-from kit.drill.watch import TICKET
+from kit.drill.watch import TICKET, key
 from kit.ruleset import committed_rules
 
 Fault = Callable[[Scene], Iterator[None]]
@@ -24,6 +25,8 @@ class Drill:
     expects: dict[str, str] = field(default_factory=dict)
     # What else may fire because it is true, and why.
     also: dict[str, str] = field(default_factory=dict)
+    # What fires, and people are not told of, for another that is expected says so already.
+    held_back: frozenset[str] = frozenset()
     engine: str = "sqlite"
     parts: frozenset[str] = frozenset()
     settings: dict[str, str] = field(default_factory=dict)
@@ -57,14 +60,23 @@ class Drill:
         return found
 
 
+@cache
+def severities() -> dict[str, str]:
+    """Every alert as drills name it."""
+    alerts = [rule for rule in committed_rules() if rule.is_alert]
+    return {key({"alertname": rule.name, **rule.labels}): rule.labels["severity"] for rule in alerts}
+
+
 REGISTRY: dict[str, Drill] = {}
 
 
-def drill(name: str, title: str, *, needs: tuple[str, ...] = (), **more: object) -> Callable[[Fault], Fault]:
+def drill(
+    name: str, title: str, *, needs: tuple[str, ...] = (), held_back: tuple[str, ...] = (), **more: object
+) -> Callable[[Fault], Fault]:
     """Registers a fault as a drill; `needs` are parts of the scene."""
 
     def register(fault: Fault) -> Fault:
-        add(Drill(name, title, fault, parts=frozenset(needs), **more))  # type: ignore[arg-type]
+        add(Drill(name, title, fault, parts=frozenset(needs), held_back=frozenset(held_back), **more))  # type: ignore[arg-type]
         return fault
 
     return register
@@ -72,10 +84,14 @@ def drill(name: str, title: str, *, needs: tuple[str, ...] = (), **more: object)
 
 def add(one: Drill) -> None:
     """Registers a drill; `ValueError` for a name twice, or an alert that does not exist."""
-    known = {rule.name for rule in committed_rules() if rule.is_alert}
-    for alert in (*one.expects, *one.also, *filter(None, [one.misses])):
-        if alert.removesuffix(TICKET) not in known:
+    known = severities()
+    for alert in (*one.expects, *one.also, *one.held_back, *filter(None, [one.misses])):
+        if alert not in known:
             raise ValueError(f"{one.name}: there is no alert {alert}")
+    if pages := [alert for alert in one.also if known[alert] == "page"]:
+        raise ValueError(f"{one.name}: {pages} would wake somebody: they must fire, or must not")
+    if not one.held_back <= one.expects.keys():
+        raise ValueError(f"{one.name}: what is held back is expected, too")
     if one.name in REGISTRY:
         raise ValueError(f"two drills are called {one.name}")
     REGISTRY[one.name] = one

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from kit.dashboards import promql
-from kit.drill.drill import REGISTRY, Drill
+from kit.drill.drill import REGISTRY, Drill, severities
 from kit.drill.pace import ALLOWANCE, Pace
 from kit.drill.run import Alarm, Outcome
 from kit.drill.watch import TICKET
@@ -56,16 +56,6 @@ def panel(alert: str) -> str:
     return f"[{board['title']}](../dashboards/{uid}.json): {title}"
 
 
-def severities() -> dict[str, str]:
-    """Every alert as drills name it."""
-    found = {}
-    for rule in committed_rules():
-        if rule.is_alert:
-            ticket = "slo" in rule.labels and rule.labels["severity"] == "ticket"
-            found[rule.name + (TICKET if ticket else "")] = rule.labels["severity"]
-    return found
-
-
 def not_drilled() -> list[str]:
     """Alerts that no drill expects."""
     expected = {alert for one in REGISTRY.values() for alert in one.expects if alert != one.misses}
@@ -83,14 +73,15 @@ def _times(seconds: float | None, pace: Pace) -> str:
 
 def _row(drill: Drill, alarm: Alarm, others: str, first: bool, pace: Pace) -> list[str]:
     name = alarm.alert.removesuffix(TICKET)
-    within = f"{alarm.limit:.0f} s" if alarm.limit is not None else ""
-    cleared = "**no**" if alarm.cleared is None else f"{alarm.cleared:.1f} s ({_duration(pace.real(alarm.cleared))})"
+    limit = pace.limit(drill.expects[alarm.alert])
+    how = alarm.severity if alarm.told is not None else f"{alarm.severity}, held back"
+    own = f" (on a clock of its own: 1/{1 / drill.scale:g})" if drill.scale else ""
     return [
-        f"`{drill.name}`: {drill.title}" if first else "",
-        f"[{alarm.alert}](runbooks/{name}.md), {alarm.severity}",
-        f"{_times(alarm.fired, pace)} of {within}",
+        f"`{drill.name}`: {drill.title}{own}" if first else "",
+        f"[{alarm.alert}](runbooks/{name}.md), {how}",
+        f"{_times(alarm.fired, pace)} of {limit:.0f} s",
         others if first else "",
-        cleared,
+        _times(alarm.cleared, pace),
         panel(name),
     ]
 
@@ -99,12 +90,19 @@ def _others(drill: Drill, outcome: Outcome) -> str:
     """What fired besides: held back by an inhibition, or told."""
     found = []
     for alarm in outcome.alarms:
-        if not alarm.expected:
-            if alarm.told is None:
-                found.append(f"{alarm.alert} (held back)")
-            else:
-                found.append(f"{alarm.alert} ({alarm.reason or '**not listed**'})")
+        if alarm.alert in drill.expects:
+            continue
+        if alarm.told is None:
+            found.append(f"{alarm.alert} (held back)")
+        else:
+            found.append(f"{alarm.alert} ({drill.listed.get(alarm.alert, '**not listed**')})")
     return "; ".join(found) or "none"
+
+
+def _alarms(drill: Drill, outcome: Outcome) -> list[Alarm]:
+    """One for each alert that is expected, also where the drill could not be held."""
+    seen = {one.alert: one for one in outcome.alarms}
+    return [seen.get(alert, Alarm(alert, severities()[alert], True)) for alert in drill.expects]
 
 
 def table(outcomes: dict[str, Outcome], common: Pace) -> str:
@@ -115,9 +113,9 @@ def table(outcomes: dict[str, Outcome], common: Pace) -> str:
         if drill.name not in outcomes or not _expected(drill):
             continue
         outcome = outcomes[drill.name]
-        pace = Pace(outcome.scale or common.scale, common.interval)
-        alarms = [one for one in outcome.alarms if one.expected]
-        rows += [_row(drill, one, _others(drill, outcome), number == 0, pace) for number, one in enumerate(alarms)]
+        pace = Pace(drill.scale or common.scale, common.interval)
+        others = _others(drill, outcome)
+        rows += [_row(drill, one, others, not number, pace) for number, one in enumerate(_alarms(drill, outcome))]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -132,33 +130,38 @@ def controls(outcomes: dict[str, Outcome]) -> str:
         outcome = outcomes.get(drill.name)
         if outcome is None or _expected(drill):
             continue
-        fired = [one.alert for one in outcome.alarms if one.fired is not None]
+        fired = [one.alert for one in outcome.alarms if one.fired is not None or one.told is not None]
         seen = f"fired: {', '.join(fired)}" if fired else "nothing fired"
         if drill.misses:
-            seen = f"{drill.misses} did not fire, and the drill said so" if outcome.good else "**not noticed**"
+            seen = f"{drill.misses} did not fire, which is what the drill looks for"
+        if not outcome.good:
+            seen = "**failed**"
         rows.append(f"| `{drill.name}`: {drill.title} | {seen} |")
     return "\n".join(rows)
 
 
 def summary(outcomes: dict[str, Outcome]) -> str:
     """Recall and precision."""
-    alarms = [
-        one for name, outcome in outcomes.items() if _expected(REGISTRY[name]) for one in outcome.alarms if one.expected
-    ]
-    raised = [one for one in alarms if one.fired is not None and one.fired <= (one.limit or 0)]
-    told = [one for outcome in outcomes.values() for one in outcome.alarms if one.told is not None]
-    known = [one for one in told if one.expected or one.reason]
-    pages = [one for one in told if one.severity == "page"]
-    known_pages = [one for one in pages if one.expected or one.reason]
-    lost = sum(outcome.acknowledged for outcome in outcomes.values())
+    held = [(REGISTRY[name], outcome) for name, outcome in outcomes.items()]
+    expected = [(drill, one) for drill, outcome in held if _expected(drill) for one in _alarms(drill, outcome)]
+    missed = {(outcome.name, alert) for _, outcome in held for alert in outcome.missed}
+    raised = [one for drill, one in expected if one.fired is not None and (drill.name, one.alert) not in missed]
+    told = [(drill, one) for drill, outcome in held for one in outcome.alarms if one.told is not None]
+    known = [one for drill, one in told if one.alert in drill.expects or one.alert in drill.listed]
+    pages = [one for _, one in told if one.severity == "page"]
+    known_pages = [one for drill, one in told if one.severity == "page" and one.alert in drill.expects]
+    acknowledged = sum(outcome.acknowledged for outcome in outcomes.values())
     probes = sum(outcome.probes for outcome in outcomes.values())
     broken = sum(len(outcome.broken_promises) for outcome in outcomes.values())
+    known_share, page_share = _share(known, told), _share(known_pages, pages)
+    failed = ", ".join(outcome.name for outcome in outcomes.values() if not outcome.good)
     return f"""\
-- Recall: {len(raised)} of {len(alarms)} expected alerts fired within their time ({_share(raised, alarms)}).
-- Precision: of {len(told)} alerts that people were told of, {len(known)} were expected or listed beforehand as true
-  consequences ({_share(known, told)}); of {len(pages)} pages, {len(known_pages)} ({_share(known_pages, pages)}).
-- Promises: {lost} writes were acknowledged during all drills and looked for afterwards; {probes} probes of `/livez` and
-  `/metrics` were answered; {broken} promises were broken."""
+- Recall: {len(raised)} of {len(expected)} expected alerts fired within their time ({_share(raised, expected)}).
+- Precision: of {len(told)} alerts that people were told of, {len(known)} were expected, or tickets listed beforehand as
+  true consequences ({known_share}); of {len(pages)} pages, {len(known_pages)} were expected ({page_share}).
+- Promises: {acknowledged} writes were acknowledged in all drills together, before, during and after their faults, and
+  looked for at the end; {probes} probes of `/livez` and `/metrics` were answered; {broken} promises were broken.
+- Drills that failed: {failed or "none"}."""
 
 
 def _share(part: list[Any], whole: list[Any]) -> str:
@@ -177,9 +180,12 @@ real Alertmanager with the shipped routing, whose notifications are received. `m
 {pace.stated()}
 
 An alert must fire within the time that its drill states on the shipped clock, scaled, and {ALLOWANCE:g} s for what no
-rule's clock knows of: starts, the service's time limits, the polling of this run. "Fired" counts from the fault,
-"cleared" from its end, by Prometheus; in brackets the same on the shipped clock. Tickets of an objective look back for
-hours: where they are a consequence only, the drill does not wait for their end; those that expect them do.
+rule's clock knows of: starts, the service's time limits, the polling of this run. "Fired" counts from when the drill
+begins to put the fault in, "cleared" from when it is wholly taken away, by Prometheus; in brackets the same on the
+shipped clock. An expected alert must also have been told to the receiver of its severity, unless another one holds it
+back. Tickets of an objective look back for hours: where they are a consequence only, the drill does not wait for their
+end; those that expect them do. Meanwhile a client writes and reads, and probes are sent: every error must be a problem
+document, no request may stay unanswered while the process is there, and what was acknowledged must be there at the end.
 
 {table(outcomes, pace)}
 

@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kit.drill.drill import Drill
+from kit.drill.drill import Drill, severities
 from kit.drill.pace import Pace
 from kit.drill.scene import Scene
 from kit.drill.staging import scene
 from kit.drill.watch import TICKET
-from kit.prometheus import QueryError
 
 POLL = 0.2
 # Seconds in which a process that was gone or held need not answer each probe.
@@ -30,6 +29,7 @@ class Alarm:
     limit: float | None = None
     fired: float | None = None
     told: float | None = None
+    receiver: str | None = None
     cleared: float | None = None
     reason: str | None = None
 
@@ -51,6 +51,23 @@ class Outcome:
     acknowledged: int = 0
     answers: dict[str, int] = field(default_factory=dict)
     probes: int = 0
+
+    def judge(self, drill: Drill) -> None:
+        """Holds what the alerts did against what the drill says of them."""
+        for alarm in self.alarms:
+            in_time = alarm.fired is not None and alarm.limit is not None and alarm.fired <= alarm.limit
+            if alarm.alert == drill.misses:
+                if alarm.fired is not None:
+                    self.findings.append(f"{alarm.alert} fired although its rule is broken: nothing would be noticed")
+            elif alarm.expected and not in_time:
+                self.missed.append(alarm.alert)
+            elif alarm.expected and alarm.alert not in drill.held_back and alarm.receiver != alarm.severity:
+                self.findings.append(
+                    f"{alarm.alert} fired, and {alarm.receiver or 'nobody'} was told of a {alarm.severity}"
+                )
+            # What an inhibition holds back nobody is told of.
+            elif not alarm.expected and alarm.told is not None and alarm.reason is None:
+                self.unlisted.append(f"{alarm.alert} ({alarm.severity})")
 
     @property
     def good(self) -> bool:
@@ -97,16 +114,21 @@ class _Running:
         self.drill, self.scene, self.outcome, self.watch = drill, there, outcome, there.watch
 
     def run(self) -> None:
-        self.watch.poll()
         if self.watch.now:
-            self.outcome.findings.append(f"fired before the fault: {sorted(self.watch.now)}")
+            self.outcome.findings.append(f"fires before the fault: {sorted(self.watch.now)}")
             return
+        # Until the first scrape there is no target.
+        self.watch.forget()
         fault = (self.drill.fault or _nothing)(self.scene)
-        self.scene.witness.alive = self.drill.serves
+        witness = self.scene.witness
+        witness.fault_begins()
+        witness.alive = self.drill.serves
         began = time.monotonic()
         next(fault)
         try:
             self._alarms(began)
+            if self.drill.misses:
+                self._really_down()
         finally:
             with contextlib.suppress(StopIteration):
                 next(fault)
@@ -114,31 +136,30 @@ class _Running:
         healed = time.monotonic()
         if not self.drill.serves:
             # What waited for it while it was away comes all at once.
-            self._until(lambda: False, COMES_BACK)
-        self.scene.witness.alive = True
+            time.sleep(COMES_BACK)
+        witness.alive = True
         quiet = self._quiet()
-        self.scene.witness.stop()
+        witness.stop()
         self._judge(began, healed, quiet)
+
+    def _really_down(self) -> None:
+        if self.scene.prometheus.value('max(up{job="convoke"})') != 0:
+            self.outcome.findings.append("the fault that should be missed is not there")
 
     def _until(self, done: Callable[[], bool], seconds: float) -> bool:
         limit = time.monotonic() + seconds
-        while True:
-            # While it reads its configuration, or the machine is busy, it may not answer once.
-            with contextlib.suppress(QueryError):
-                self.watch.poll()
-            if done():
-                return True
+        while not done():
             if time.monotonic() >= limit:
                 return False
             time.sleep(POLL)
+        return True
 
     def _alarms(self, began: float) -> None:
         """Waits for each alert that is expected, for as long as it may take, and a little longer for others."""
         pace = self.scene.pace
         for alert, within in sorted(self.drill.expects.items(), key=lambda pair: pace.seconds(pair[1])):
             self._until(lambda alert=alert: alert in self.watch.fired, began + pace.limit(within) - time.monotonic())  # type: ignore[misc]
-        hold = time.monotonic() + pace.seconds(self.drill.hold)
-        self._until(lambda: time.monotonic() >= hold, pace.seconds(self.drill.hold) + 1)
+        time.sleep(pace.seconds(self.drill.hold))
 
     def _quiet(self) -> bool:
         """Waits until nothing fires; of the objectives' longer windows only where the drill is about them."""
@@ -156,37 +177,24 @@ class _Running:
     def _judge(self, began: float, healed: float, quiet: bool) -> None:
         outcome, drill, pace = self.outcome, self.drill, self.scene.pace
         told = self.watch.told()
-        for alert in drill.expects:
-            limit = pace.limit(drill.expects[alert])
-            seen = self.watch.fired.get(alert)
-            alarm = Alarm(alert, seen.severity if seen else "", True, limit)
+        for alert in [*drill.expects, *(one for one in self.watch.fired | told if one not in drill.expects)]:
+            seen, heard = self.watch.fired.get(alert), told.get(alert)
+            alarm = Alarm(alert, severities()[alert], alert in drill.expects, reason=drill.listed.get(alert))
+            if alarm.expected:
+                alarm.limit = pace.limit(drill.expects[alert])
             if seen is not None:
                 alarm.fired = seen.first - began
-            late = alarm.fired is None or alarm.fired > limit
-            if late and alert != drill.misses:
-                outcome.missed.append(alert)
-            if not late and alert == drill.misses:
-                outcome.findings.append(f"{alert} fired although its rule is broken: the drill would notice nothing")
-            self._ends(alarm, healed, told, began)
-        for alert, seen in self.watch.fired.items():
-            if alert in drill.expects:
-                continue
-            alarm = Alarm(alert, seen.severity, False, fired=seen.first - began, reason=drill.listed.get(alert))
-            # What an inhibition holds back nobody is told of.
-            if alarm.reason is None and alert in told:
-                outcome.unlisted.append(f"{alert} {seen.labels[0]}")
-            self._ends(alarm, healed, told, began)
+                alarm.cleared = None if alert in self.watch.now else max(0.0, seen.last - healed)
+            if heard is not None:
+                alarm.told, alarm.receiver = heard.at - began, heard.receiver
+            outcome.alarms.append(alarm)
+        outcome.judge(drill)
         if not quiet:
             outcome.findings.append(f"did not clear in time: {sorted(self.watch.now)}")
+        outcome.findings += self.watch.faults()
+        if not self.scene.load.running:
+            outcome.findings.append(f"the load ended with {self.scene.load.exit_code}")
         self._promises()
-
-    def _ends(self, alarm: Alarm, healed: float, told: dict[str, float], began: float) -> None:
-        seen = self.watch.fired.get(alarm.alert)
-        if seen is not None and alarm.alert not in self.watch.now:
-            alarm.cleared = max(0.0, seen.last - healed)
-        if alarm.alert in told:
-            alarm.told = told[alarm.alert] - began
-        self.outcome.alarms.append(alarm)
 
     def _promises(self) -> None:
         witness, outcome = self.scene.witness, self.outcome

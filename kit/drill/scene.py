@@ -12,8 +12,9 @@ from typing import Any
 from kit.client import Caller
 from kit.drill.pace import Pace
 from kit.drill.proxy import Proxy
+from kit.drill.regularly import Regularly
 from kit.drill.watch import Watch
-from kit.drill.witness import NO_ANSWER, Regularly, Witness
+from kit.drill.witness import NO_ANSWER, Witness
 from kit.process import Program, StartError
 from kit.process import http as fetch
 from kit.stack import Postgres, Prometheus, Service, convoke_binary, find
@@ -30,6 +31,7 @@ PARTS = {
     "read replica": "a streaming replica of PostgreSQL",
     "second": "a second replica of the service",
     "small disk": "the data folder is a file system of its own, of 200 MiB",
+    "filled disk": "more than three fifths of it are taken already",
     "small memory": "the machine says that it has 400 MiB",
     "faketime": "the service's clock can be set",
     "log pipe": "the service's standard output is a pipe",

@@ -222,6 +222,9 @@ def scene(
             service.start()
             made.services.append(service)
 
+        if "filled disk" in parts:
+            # Before Prometheus looks: no step, that would look like a pace.
+            made.path("ballast").write_bytes(b"\0" * int(DISK_MIB * 0.61) * 1024 * 1024)
         hook = Hook()
         stops.callback(hook.stop)
         routing = folder / "alertmanager.yaml"
@@ -245,10 +248,11 @@ def scene(
         stops.callback(made.prometheus.program.stop)
         made.prometheus.start()
         made.watch = Watch(made.prometheus, hook)
+        stops.callback(made.watch.stop)
         made.witness = Witness(made.client("witness"))
-        _load(made, rate)
-        made.witness.start()
         stops.callback(made.witness.stop)
+        made.witness.start()
+        _load(made, rate)
         stops.callback(made.end_traffic)
         yield made
 

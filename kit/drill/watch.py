@@ -1,5 +1,6 @@
 """What fires, since when and until when, and what people were told of it."""
 
+import contextlib
 import json
 import threading
 import time
@@ -7,8 +8,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from kit.drill.regularly import Regularly
+from kit.prometheus import QueryError
 from kit.stack import Prometheus
 
+# Seconds between two looks, and how long Prometheus may leave one unanswered.
+EVERY = 0.2
+LONGEST_SILENCE = 10.0
 TICKET = " (ticket)"
 
 
@@ -67,18 +73,35 @@ class Fired:
 
 
 class Watch:
-    """Asks Prometheus what fires. Times are of the monotonic clock."""
+    """Asks Prometheus all the time what fires. Times are of the monotonic clock."""
 
     def __init__(self, prometheus: Prometheus, hook: Hook) -> None:
         self.prometheus = prometheus
         self.hook = hook
         self.fired: dict[str, Fired] = {}
         self.now: set[str] = set()
+        self.answered = time.monotonic()
+        self.longest_silence = 0.0
+        self._regularly = Regularly(self._look, EVERY)
 
-    def poll(self) -> None:
-        """Looks once."""
+    def stop(self) -> None:
+        """Ends it."""
+        Regularly.stop([self._regularly])
+
+    def forget(self) -> None:
+        """Leaves out what was until now."""
+        self.fired.clear()
+        self.hook.told.clear()
+
+    def _look(self) -> None:
+        # While it reads its configuration, or the machine is busy, it may not answer once.
+        with contextlib.suppress(QueryError):
+            self._poll()
+        self.longest_silence = max(self.longest_silence, time.monotonic() - self.answered)
+
+    def _poll(self) -> None:
         found = self.prometheus.alerts("firing")
-        at = time.monotonic()
+        at = self.answered = time.monotonic()
         self.now = {key(one["labels"]) for one in found}
         for one in found:
             labels: dict[str, Any] = one["labels"]
@@ -87,10 +110,18 @@ class Watch:
             if labels not in seen.labels:
                 seen.labels.append(labels)
 
-    def told(self) -> dict[str, float]:
-        """The alerts that people were told of, and when first."""
-        found: dict[str, float] = {}
+    def told(self) -> dict[str, Told]:
+        """The alerts that people were told of: each one's first notification."""
+        found: dict[str, Told] = {}
         for one in list(self.hook.told):
             if not one.resolved:
-                found.setdefault(one.alert, one.at)
+                found.setdefault(one.alert, one)
+        return found
+
+    def faults(self) -> list[str]:
+        """Why silence would say nothing: Prometheus did not answer, or a rule could not be evaluated."""
+        failing = [one for one in self.prometheus.rules() if one.get("lastError")]
+        found = [f"the rule {one['name']} fails: {one['lastError']}" for one in failing]
+        if self.longest_silence > LONGEST_SILENCE:
+            found.append(f"Prometheus did not answer for {self.longest_silence:.0f} s")
         return found

@@ -3,45 +3,22 @@
 import contextlib
 import http.client
 import json
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable
 
-from kit.client import Caller, event
+from kit.client import Body, Caller, event
+from kit.drill.regularly import Regularly
 from kit.process import http as fetch
 from kit.process import wait_until
 
 WRITE_EVERY = 0.25
+READ_EVERY = 0.5
+# So many writes must have been acknowledged before the fault, or it would be no test of what becomes of them.
+ENOUGH = 10
 PROBE_EVERY = 0.5
 PROBE_LIMIT = 5.0
 NO_ANSWER = (OSError, http.client.HTTPException)
 # So many of one kind are shown.
 SHOWN = 3
-
-
-class Regularly:
-    """A thread that does something again and again until it is stopped."""
-
-    def __init__(self, what: Callable[[], None], every: float) -> None:
-        self._stop = threading.Event()
-
-        def run() -> None:
-            while not self._stop.is_set():
-                began = time.monotonic()
-                what()
-                self._stop.wait(max(0.0, every - (time.monotonic() - began)))
-
-        self._thread = threading.Thread(target=run, daemon=True)
-        self._thread.start()
-
-    @staticmethod
-    def stop(those: list["Regularly"], seconds: float = 30) -> None:
-        """Lets all of them finish what they do."""
-        for one in those:
-            one._stop.set()
-        for one in those:
-            one._thread.join(seconds)
 
 
 class Witness:
@@ -51,8 +28,8 @@ class Witness:
         self.caller = caller
         self.acknowledged: list[str] = []
         self.answers: Counter[int] = Counter()
-        self.unanswered = 0
         self.probes: Counter[str] = Counter()
+        self.before = 0
         self.findings: list[str] = []
         # While it is false the process itself is gone or held, and nobody can ask that it answers.
         self.alive = True
@@ -62,6 +39,7 @@ class Witness:
         """Begins."""
         self._threads = [
             Regularly(self._write, WRITE_EVERY),
+            Regularly(self._read, READ_EVERY),
             Regularly(lambda: self._probe("/livez"), PROBE_EVERY),
             Regularly(lambda: self._probe("/metrics"), PROBE_EVERY),
             # As a load balancer does: it also keeps the service's own idea of its readiness fresh.
@@ -72,15 +50,30 @@ class Witness:
         """Ends it."""
         Regularly.stop(self._threads)
 
+    def fault_begins(self) -> None:
+        """Notes how much was acknowledged before it."""
+        self.before = len(self.acknowledged)
+
     def _write(self) -> None:
+        body = event(f"Witnessed {len(self.acknowledged)}")
+        if (answer := self._asked("POST", "/api/v1/events/", body)) is not None and answer[0] == 201:
+            self.acknowledged.append(json.loads(answer[1])["id"])
+
+    def _read(self) -> None:
+        newest = self.acknowledged[-1] if self.acknowledged else "?limit=5"
+        self._asked("GET", f"/api/v1/events/{newest}")
+
+    def _asked(self, method: str, path: str, body: Body = None) -> tuple[int, bytes] | None:
+        """Asks, and judges the answer; that there is none is a fault as well, unless the process is away."""
+        expected = self.alive
         try:
-            body = event(f"Witnessed {len(self.acknowledged)}")
-            status, headers, text = self.caller.request("POST", "/api/v1/events/", body)
-            self.judge("POST /events/", status, headers, text)
-            if status == 201:
-                self.acknowledged.append(json.loads(text)["id"])
-        except NO_ANSWER:
-            self.unanswered += 1
+            status, headers, text = self.caller.request(method, path, body)
+        except NO_ANSWER as error:
+            if expected and self.alive:
+                self._found(f"{method} {path} was not answered: {error!r}")
+            return None
+        self.judge(f"{method} {path}", status, headers, text)
+        return status, text
 
     def judge(self, what: str, status: int, headers: http.client.HTTPMessage, text: bytes) -> None:
         """An error must be a problem document (RFC 9457) that says its type, title and status."""
@@ -129,8 +122,8 @@ class Witness:
         found = self.findings[:SHOWN]
         if len(self.findings) > SHOWN:
             found.append(f"and {len(self.findings) - SHOWN} more")
-        if not self.acknowledged:
-            found.append("no write was acknowledged: nothing was shown")
+        if self.before < ENOUGH:
+            found.append(f"{self.before} writes were acknowledged before the fault: too few to show anything")
         if not self.probes["/livez"] or not self.probes["/metrics"]:
             found.append("no probe was answered: nothing was shown")
         return found

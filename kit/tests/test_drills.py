@@ -11,8 +11,8 @@ from http.client import HTTPMessage
 from typing import Any
 
 import kit.drill.catalogue  # noqa: F401  (registers the drills)
-from kit.drill.drill import REGISTRY, Drill, add, drills_of
-from kit.drill.matrix import controls, not_drilled, panel, paper, severities, summary
+from kit.drill.drill import REGISTRY, Drill, add, drills_of, severities
+from kit.drill.matrix import controls, not_drilled, panel, paper, summary
 from kit.drill.pace import Pace
 from kit.drill.proxy import Proxy
 from kit.drill.run import Alarm, Outcome
@@ -39,6 +39,9 @@ class Catalogue(unittest.TestCase):
             add(Drill("new", "a fault", None, expects={"ConvokeNoSuchAlert": "1m"}))
         with self.assertRaises(ValueError):
             add(Drill("control", "a second one of that name", None))
+        # A page wakes somebody: it is expected, or it must not fire.
+        with self.assertRaises(ValueError):
+            add(Drill("new", "a fault", None, also={"ConvokeDown": "it is down"}))
 
     def test_five_and_a_broken_rule_run_in_the_tests(self) -> None:
         core = [one for one in REGISTRY.values() if one.core]
@@ -180,19 +183,54 @@ class Judged(unittest.TestCase):
         caller: Any = None
         self.assertEqual(len(Witness(caller).report()), 2)
 
+    def judged(self, name: str, *alarms: Alarm) -> Outcome:
+        outcome = Outcome(name, 0.025, alarms=list(alarms), acknowledged=7)
+        outcome.judge(REGISTRY[name])
+        return outcome
+
+    def test_an_alert_must_fire_in_time_and_its_receiver_be_told(self) -> None:
+        def down(fired: float | None, receiver: str | None) -> Alarm:
+            return Alarm("ConvokeDown", "page", True, 16, fired, fired, receiver)
+
+        self.assertTrue(self.judged("service-killed", down(4.0, "page")).good)
+        self.assertEqual(self.judged("service-killed", down(17.0, "page")).missed, ["ConvokeDown"])
+        self.assertEqual(self.judged("service-killed", down(None, None)).missed, ["ConvokeDown"])
+        for receiver in (None, "ticket"):
+            self.assertEqual(len(self.judged("service-killed", down(4.0, receiver)).findings), 1)
+        # The one whose rule is broken must not.
+        self.assertTrue(self.judged("broken-rule", down(None, None)).good)
+        self.assertFalse(self.judged("broken-rule", down(4.0, "page")).good)
+
+    def test_what_is_held_back_is_neither_expected_to_be_told_nor_a_stray(self) -> None:
+        behind = [
+            Alarm("ConvokeNoReplicaReady", "page", True, 18, 5.0, 5.0, "page"),
+            Alarm("ConvokeMigrationMissing", "ticket", True, 37, 24.0),
+            Alarm("ConvokeNotReady", "ticket", True, 22, 9.0),
+            Alarm("ConvokeRouteErrors", "ticket", False, None, 9.0),
+        ]
+        self.assertTrue(self.judged("schema-behind", *behind).good)
+        behind[-1].told = 10.0
+        self.assertEqual(len(self.judged("schema-behind", *behind).unlisted), 1)
+
     def test_recall_and_precision(self) -> None:
-        down = Alarm("ConvokeDown", "page", True, 16, 4.0, 5.0, 1.0)
-        late = Alarm("ConvokeDown", "page", True, 16, 17.0, 18.0, 1.0)
-        stray = Alarm("ConvokeRouteErrors", "ticket", False, None, 3.0, 4.0, 1.0)
-        good = {"service-killed": Outcome("service-killed", 0.025, alarms=[down], acknowledged=7)}
+        down = Alarm("ConvokeDown", "page", True, 16, 4.0, 5.0, "page", 1.0)
+        late = Alarm("ConvokeDown", "page", True, 16, 17.0, 18.0, "page", 1.0)
+        stray = Alarm("ConvokeRouteErrors", "ticket", False, None, 3.0, 4.0, "ticket", 1.0)
+        good = {"service-killed": self.judged("service-killed", down)}
         self.assertIn("1 of 1 expected alerts fired within their time (100%)", summary(good))
-        bad = {"service-killed": Outcome("service-killed", 0.025, alarms=[late, stray])}
+        bad = {"service-killed": self.judged("service-killed", late, stray)}
         self.assertIn("0 of 1 expected", summary(bad))
         self.assertIn("of 2 alerts that people were told of, 1 were", summary(bad))
+        self.assertIn("Drills that failed: service-killed", summary(bad))
         text = paper(good | {"control": Outcome("control", 0.025)}, Pace(), 60)
         self.assertIn("| 4.0 s (2 min 40 s) of 16 s |", text)
         self.assertIn("nothing fired", controls({"control": Outcome("control", 0.025)}))
-        self.assertIn("**not noticed**", controls({"broken-rule": Outcome("broken-rule", 0.025, missed=["x"])}))
+
+    def test_a_drill_that_could_not_be_held_is_told_of(self) -> None:
+        broken = {"service-killed": Outcome("service-killed", 0, findings=["no port"])}
+        self.assertIn("0 of 1 expected", summary(broken))
+        self.assertIn("**no** of 16 s", paper(broken, Pace(), 60))
+        self.assertIn("**failed**", controls({"control": Outcome("control", 0, findings=["no port"])}))
 
     def test_an_outcome_is_read_as_it_was_written(self) -> None:
         outcome = Outcome("control", 0.025, alarms=[Alarm("ConvokeDown", "page", False)], missed=["x"])

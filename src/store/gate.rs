@@ -143,13 +143,15 @@ impl Gate {
         Ok(())
     }
 
-    /// Whether the server cannot be reached. One that refuses the probe in words (it has no connection to spare, say) is up.
-    async fn is_down(&self) -> bool {
+    /// Whether the server can be reached. One that refuses the probe in words (it has no connection to spare, say) is up.
+    pub(super) async fn answers(&self) -> Result<(), Error> {
         match self.probe().await {
-            Err(Error::Unavailable(failure)) => {
-                transient(&failure) == Some(Transient::ConnectionLost)
+            Err(Error::Unavailable(failure))
+                if transient(&failure) == Some(Transient::ConnectionLost) =>
+            {
+                Err(failure.into())
             }
-            _ => false,
+            _ => Ok(()),
         }
     }
 
@@ -157,7 +159,7 @@ impl Gate {
     pub(super) async fn watch(self) {
         loop {
             self.suspicion.notified().await;
-            while self.is_down().await {
+            while self.answers().await.is_err() {
                 self.down.send_replace(true);
                 sleep(PROBE_PAUSE).await;
             }

@@ -87,6 +87,8 @@ use crate::{domain::clock::Clock, telemetry::instruments};
 
 /// The pool's name in metrics.
 pub const POOL: &str = "main";
+/// How long a sign of life waits for a connection before it is asked for beside the pool.
+const BUSY: Duration = Duration::from_millis(400);
 /// That of the read replica's.
 pub const READ_POOL: &str = "read";
 
@@ -219,12 +221,24 @@ impl Store {
     /// # Errors
     /// When there is none.
     pub async fn ping(&self) -> Result<(), Error> {
-        // All connections may be waiting for a lock: whether the server answers is another question, and asked beside them.
-        if let Pools::Postgres(gate) = &self.inner.pools
-            && gate.is_busy()
-        {
-            return gate.probe().await;
+        let mut asking = std::pin::pin!(self.ask_for_life());
+        match (
+            &self.inner.pools,
+            tokio::time::timeout(BUSY, &mut asking).await,
+        ) {
+            (_, Ok(answer)) => answer,
+            // All connections may be waiting for a lock: whether the server answers is another question, asked beside them.
+            (Pools::Postgres(gate), Err(_)) if gate.is_busy() => gate.answers().await,
+            (_, Err(_)) => asking.await,
         }
+    }
+
+    /// Whether every connection is in use.
+    pub fn is_busy(&self) -> bool {
+        matches!(&self.inner.pools, Pools::Postgres(gate) if gate.is_busy())
+    }
+
+    async fn ask_for_life(&self) -> Result<(), Error> {
         let mut session = self.acquire().await?;
         let sql = engine::Sql::same("SELECT 1");
         engine::statement!(&mut session, "ping", sql, |sql, link| sqlx::query(sql)

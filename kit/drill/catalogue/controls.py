@@ -13,6 +13,7 @@ add(Drill("control-postgres", "No fault: the load alone, on PostgreSQL", None, e
 @drill("planned-restart", "The only replica is stopped (SIGTERM) and started again", hold="20m", serves=False)
 def planned_restart(scene: Scene) -> Iterator[None]:
     scene.service.restart()
+    scene.witness.alive = True
     yield
 
 
@@ -27,6 +28,7 @@ def planned_restart(scene: Scene) -> Iterator[None]:
 def deployment(scene: Scene) -> Iterator[None]:
     for service in scene.services:
         service.restart()
+    scene.witness.alive = True
     yield
 
 

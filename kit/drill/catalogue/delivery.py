@@ -14,7 +14,6 @@ from kit.drill.scene import Scene
     expects={"ConvokeOutboxStuck": "18m"},
     also={
         "ConvokeDatabaseErrors": "each attempt is an operation that fails",
-        "ConvokeDeliveryFreshnessBudgetBurn": "what waits is late",
     },
     core=True,
 )
@@ -33,7 +32,6 @@ def outbox_stuck(scene: Scene) -> Iterator[None]:
     expects={"ConvokeOutboxGrowing": "50m"},
     also={
         "ConvokeDatabaseSlow": "what delivers is slow",
-        "ConvokeDeliveryFreshnessBudgetBurn": "what waits longer than 30 s is late",
     },
     clears="90m",
 )

@@ -64,14 +64,14 @@ def s3_slow(scene: Scene) -> Iterator[None]:
     "Files that nothing refers to have not been collected for a day, and cannot be",
     engine="postgres",
     needs=("s3",),
+    settings={"CONVOKE_STORAGE_COLLECT_EVERY": "5s"},
     expects={"ConvokeFileCollectionStuck": "45m"},
     also={"ConvokeStorageFailing": "each search for them fails"},
 )
 def collection_stuck(scene: Scene) -> Iterator[None]:
-    # A day of the shipped clock: waiting for it would take the drill 36 minutes.
+    # A day of the shipped clock: waiting for it would take the drill 36 minutes. A collection would make up for it.
+    scene.proxies["s3"].refuse()
     since = f"interval '{scene.pace.seconds('25h'):g} seconds'"
     scene.sql(f"UPDATE leases SET done_at = now() - {since} WHERE name = 'files.collect'")  # noqa: S608
-    scene.proxies["s3"].refuse()
     yield
     scene.proxies["s3"].heal()
-    scene.sql("UPDATE leases SET done_at = now() WHERE name = 'files.collect'")

@@ -41,8 +41,14 @@ pub(crate) async fn read_body(request: Request) -> Result<Bytes, Problem> {
             &types::BODY_TOO_LARGE,
             "The body is larger than the service accepts.",
         )),
-        // Whoever sent it is gone and reads no answer. In the books it is the client that was slow, as it is just below.
-        Ok(Err(_)) => Err(Problem::new(&types::BODY_TIMEOUT, "The body ended early.")),
+        // Whoever sent it broke off: in the books it is the client that was slow, as it is below.
+        Ok(Err(failure)) if is_cut_off(&failure) => {
+            Err(Problem::new(&types::BODY_TIMEOUT, "The body ended early."))
+        }
+        Ok(Err(_)) => Err(Problem::new(
+            &types::MALFORMED_JSON,
+            "The body cannot be read.",
+        )),
         Err(_) => Err(Problem::new(
             &types::BODY_TIMEOUT,
             "The body did not arrive in time.",
@@ -68,6 +74,18 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
         }
         Ok(Self)
     }
+}
+
+/// Whether the connection ended within a body.
+fn is_cut_off(failure: &axum::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failure);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            return error.is_incomplete_message() || error.is_closed() || error.is_canceled();
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Whether a body is larger than its limit.

@@ -224,7 +224,10 @@ pub(crate) async fn limit<F: Future<Output = Response>>(
     let decision = policy.decide(key);
     scope::with_current(|scope| scope.set_rate_limit(decision.outcome()));
     // Whoever tries a list of passwords is turned away here before any of them is looked at.
-    if !decision.allowed && request.uri().path().trim_end_matches('/') == LOGIN {
+    if !decision.allowed
+        && request.method() == Method::POST
+        && request.uri().path().trim_end_matches('/') == LOGIN
+    {
         protection::auth_attempted("password", "limited");
     }
     let mut response = if decision.allowed {

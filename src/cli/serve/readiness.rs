@@ -147,11 +147,15 @@ impl Readiness {
             let last = self.with_runs(|runs| runs.schema.clone());
             return last.unwrap_or_else(|| Err("the database does not answer".to_owned()));
         }
-        // Nor does it take a replica away that every connection of it waits for a lock.
-        let asked = tokio::time::timeout(LIMIT / 2, store.schema_version()).await;
-        let Ok(version) = asked else {
-            let last = self.with_runs(|runs| runs.schema.clone());
-            return last.unwrap_or_else(|| Err("no connection is free to ask".to_owned()));
+        let mut asking = std::pin::pin!(store.schema_version());
+        let version = match tokio::time::timeout(LIMIT / 2, &mut asking).await {
+            // Nor does it take a replica away that every connection of it waits for a lock.
+            Ok(Err(_)) | Err(_) if store.is_busy() => {
+                let last = self.with_runs(|runs| runs.schema.clone());
+                return last.unwrap_or_else(|| Err("no connection is free to ask".to_owned()));
+            }
+            Ok(version) => version,
+            Err(_) => asking.await,
         };
         let version = version.map_err(|failure| chain(&failure))?;
         health::pending_migrations(version.pending);

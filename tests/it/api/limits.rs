@@ -182,6 +182,29 @@ async fn the_answer_to_a_body_that_is_too_large_reaches_who_still_sends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_cut_off_is_a_slow_clients_and_one_that_is_garbled_is_not_well_formed() {
+    let service = Service::start(Engine::Sqlite, &[]).await;
+    let user = Client::register(&service, "user").await;
+    for (rest, status) in [
+        ("content-length: 100\r\n\r\n{", "408"),
+        ("transfer-encoding: chunked\r\n\r\nno number\r\n", "400"),
+    ] {
+        let mut stream = TcpStream::connect(service.public_address()).await.unwrap();
+        let request = format!(
+            "POST /api/v1/events/ HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\n{rest}",
+            user.token
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let expected = format!("HTTP/1.1 {status}");
+        assert!(answer.starts_with(&expected), "{rest}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_before_a_small_body_was_read_keeps_the_connection() {
     let service = Service::start(Engine::Sqlite, &[]).await;
     let mut stream = TcpStream::connect(service.public_address()).await.unwrap();
