@@ -12,7 +12,7 @@ from pathlib import Path
 
 import kit.drill.catalogue  # noqa: F401  (registers the drills)
 from kit.drill.drill import REGISTRY, Drill
-from kit.drill.matrix import PAPER, not_drilled, paper, summary
+from kit.drill.matrix import PAPER, in_words, not_drilled, paper, summary
 from kit.drill.pace import INTERVAL, SCALE, Pace
 from kit.drill.run import Outcome, run
 from kit.paths import ROOT
@@ -108,6 +108,13 @@ def _memory() -> Path | None:
     return SHARED if good else None
 
 
+def _held(folder: Path) -> dict[str, Outcome]:
+    """What has passed in an earlier run."""
+    found = {one.name: folder / f"{one.name}.json" for one in REGISTRY.values()}
+    read = {name: Outcome.read(file) for name, file in found.items() if file.exists()}
+    return {name: outcome for name, outcome in read.items() if outcome.good}
+
+
 def _chosen(options: argparse.Namespace) -> list[Drill]:
     if options.core:
         return [one for one in REGISTRY.values() if one.core]
@@ -124,6 +131,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--interval", default=INTERVAL, help="between two scrapes, and two evaluations")
     parser.add_argument("--write", action="store_true", help="write docs/drills.md")
     parser.add_argument("--out", type=Path, help="the folder for logs and results; a new one, in memory, if not given")
+    parser.add_argument("--again", action="store_true", help="leave out what has passed in the folder of --out already")
     parser.add_argument("--result", type=Path, help="run the one drill here, and put what it came to into this file")
     parser.add_argument("--keep", type=Path, help="the folder for that drill's logs and data")
     options = parser.parse_args(arguments)
@@ -149,8 +157,11 @@ def main(arguments: list[str]) -> int:
     folder.chmod(0o755)
     print(f"{pace.stated()}\nLogs: {folder}", flush=True)
     began = time.monotonic()
-    outcomes = all_of(_chosen(options), pace, options.lanes, folder)
-    took = time.monotonic() - began
+    held = _held(folder) if options.again else {}
+    outcomes = held | all_of([one for one in _chosen(options) if one.name not in held], pace, options.lanes, folder)
+    took = f"took {in_words(time.monotonic() - began)}"
+    if held:
+        took = f"were held, {len(held)} of them in an earlier run"
     print(summary(outcomes))
     if options.write:
         PAPER.write_text(paper(outcomes, pace, took))
@@ -159,5 +170,5 @@ def main(arguments: list[str]) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     if len(outcomes) == len(REGISTRY):
         bad += [f"{alert} is in no drill" for alert in not_drilled()]
-    print(f"{len(outcomes)} drills in {took / 60:.1f} min; failed: {', '.join(bad) or 'none'}")
+    print(f"{len(outcomes)} drills {took}; failed: {', '.join(bad) or 'none'}")
     return 1 if bad else 0

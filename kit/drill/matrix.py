@@ -62,13 +62,14 @@ def not_drilled() -> list[str]:
     return sorted(severities().keys() - expected)
 
 
-def _duration(seconds: float) -> str:
+def in_words(seconds: float) -> str:
+    """A length of time."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _times(seconds: float | None, pace: Pace) -> str:
-    return "**no**" if seconds is None else f"{seconds:.1f} s ({_duration(pace.real(seconds))})"
+    return "**no**" if seconds is None else f"{seconds:.1f} s ({in_words(pace.real(seconds))})"
 
 
 def _row(drill: Drill, alarm: Alarm, others: str, first: bool, pace: Pace) -> list[str]:
@@ -168,7 +169,7 @@ def _share(part: list[Any], whole: list[Any]) -> str:
     return f"{len(part) / len(whole):.0%}" if whole else "of none"
 
 
-def paper(outcomes: dict[str, Outcome], pace: Pace, seconds: float) -> str:
+def paper(outcomes: dict[str, Outcome], pace: Pace, took: str) -> str:
     """The whole document."""
     missing = not_drilled()
     return f"""# Fire drills
@@ -193,5 +194,5 @@ document, no request may stay unanswered while the process is there, and what wa
 
 {summary(outcomes)}
 - Of {len(severities())} alerts these are in no drill: {", ".join(missing) or "none"}.
-- {len(outcomes)} drills took {_duration(seconds)}.
+- {len(outcomes)} drills {took}.
 """

@@ -222,14 +222,14 @@ class Judged(unittest.TestCase):
         self.assertIn("0 of 1 expected", summary(bad))
         self.assertIn("of 2 alerts that people were told of, 1 were", summary(bad))
         self.assertIn("Drills that failed: service-killed", summary(bad))
-        text = paper(good | {"control": Outcome("control", 0.025)}, Pace(), 60)
+        text = paper(good | {"control": Outcome("control", 0.025)}, Pace(), "took a minute")
         self.assertIn("| 4.0 s (2 min 40 s) of 16 s |", text)
         self.assertIn("nothing fired", controls({"control": Outcome("control", 0.025)}))
 
     def test_a_drill_that_could_not_be_held_is_told_of(self) -> None:
         broken = {"service-killed": Outcome("service-killed", 0, findings=["no port"])}
         self.assertIn("0 of 1 expected", summary(broken))
-        self.assertIn("**no** of 16 s", paper(broken, Pace(), 60))
+        self.assertIn("**no** of 16 s", paper(broken, Pace(), "took a minute"))
         self.assertIn("**failed**", controls({"control": Outcome("control", 0, findings=["no port"])}))
 
     def test_an_outcome_is_read_as_it_was_written(self) -> None:

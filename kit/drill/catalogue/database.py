@@ -74,7 +74,12 @@ def postgres_slow(scene: Scene) -> Iterator[None]:
     "pool-exhausted",
     "A lock held by somebody else keeps every connection of the pool waiting",
     engine="postgres",
-    settings={"CONVOKE_DATABASE_MAX_CONNECTIONS": "4"},
+    # Five and eight seconds are minutes of the drill's clock: what waited so long would be answered late, and page.
+    settings={
+        "CONVOKE_DATABASE_MAX_CONNECTIONS": "4",
+        "CONVOKE_DATABASE_STATEMENT_TIMEOUT": "1s",
+        "CONVOKE_DATABASE_ACQUIRE_TIMEOUT": "500ms",
+    },
     expects={"ConvokeDatabasePoolSaturated": "15m", "ConvokeApiAvailabilityBudgetBurn": "15m"},
     also={
         "ConvokeDatabaseErrors": "statements run into their timeout, operations find no connection",
@@ -93,9 +98,10 @@ def pool_exhausted(scene: Scene) -> Iterator[None]:
 @drill(
     "sqlite-locked",
     "Another process holds the embedded database's lock",
-    # Five seconds are more than three minutes of the drill's clock: too few attempts would be made to be noticed.
-    settings={"CONVOKE_SQLITE_BUSY_TIMEOUT": "200ms"},
-    expects={"ConvokeDatabaseErrors": "17m", "ConvokeApiAvailabilityBudgetBurn": "15m"},
+    # Five seconds are more than three minutes of the drill's clock: too few attempts would be made to be noticed. Nor
+    # should requests wait for ten, and be answered late for that.
+    settings={"CONVOKE_SQLITE_BUSY_TIMEOUT": "200ms", "CONVOKE_REQUEST_TIMEOUT": "1s"},
+    expects={"ConvokeDatabaseErrors": "17m", "ConvokeApiAvailabilityBudgetBurn": "15m", "ConvokeOverloaded": "15m"},
     also={
         "ConvokeRouteErrors": "each route that writes fails",
         "ConvokeRouteSlow": "the same",
