@@ -1,5 +1,7 @@
 //! JSON bodies: what is not JSON is malformed, what does not fit is invalid, and each fault names its field.
 
+use std::io;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request},
@@ -80,8 +82,13 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
 fn is_cut_off(failure: &axum::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failure);
     while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<hyper::Error>() {
-            return error.is_incomplete_message() || error.is_closed() || error.is_canceled();
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::BrokenPipe
+            );
         }
         cause = error.source();
     }
