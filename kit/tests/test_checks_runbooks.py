@@ -38,6 +38,7 @@ Break it.
 """
 # What to put in the place of what, and the check that then finds something.
 SPOILT = [
+    ("Break it.", "`make drill NAME=flood`.", "drills"),
     ("# ConvokeTest", "# ConvokeOther", "sections"),
     ("**First:** look.", "Look.", "sections"),
     ("## Impact", "## Effect", "sections"),
