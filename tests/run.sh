@@ -39,7 +39,7 @@ later 'instructions a request' kit instructions
 later 'load smoke' kit load smoke
 later 'the kit against a service' kit contract
 # The tests' build is not optimised, and takes longer for a scrape: a slower clock, whose shortest window holds two of them.
-later 'fire drills' kit drills --core --lanes 2 --scale 0.0334 --interval 1s
+later 'fire drills' kit drills --core --lanes 2 --scale 0.05 --interval 1500ms
 export SEED="${SEED:-20261122}"
 later 'fuzzing on sqlite' tests/fuzz.sh sqlite "${FUZZ_EXAMPLES:-15}"
 later 'fuzzing on postgres' tests/fuzz.sh postgres "${FUZZ_EXAMPLES:-15}"
