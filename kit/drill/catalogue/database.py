@@ -185,6 +185,7 @@ def read_replica_late(scene: Scene) -> Iterator[None]:
     engine="postgres",
     needs=("redis",),
     expects={"ConvokeRedisDown": "8m"},
+    core=True,
 )
 def redis_down(scene: Scene) -> Iterator[None]:
     assert scene.redis is not None  # noqa: S101

@@ -15,7 +15,6 @@ from kit.drill.scene import Scene
     also={
         "ConvokeDatabaseErrors": "each attempt is an operation that fails",
     },
-    core=True,
 )
 def outbox_stuck(scene: Scene) -> Iterator[None]:
     there = party(scene, 4)
