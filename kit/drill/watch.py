@@ -4,9 +4,8 @@ import contextlib
 import json
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 from kit.drill.regularly import Regularly
 from kit.prometheus import QueryError
@@ -66,10 +65,8 @@ class Hook:
 class Fired:
     """One alert by name, of whatever labels."""
 
-    severity: str
     first: float
     last: float
-    labels: list[dict[str, str]] = field(default_factory=list)
 
 
 class Watch:
@@ -103,12 +100,8 @@ class Watch:
         found = self.prometheus.alerts("firing")
         at = self.answered = time.monotonic()
         self.now = {key(one["labels"]) for one in found}
-        for one in found:
-            labels: dict[str, Any] = one["labels"]
-            seen = self.fired.setdefault(key(labels), Fired(labels["severity"], at, at))
-            seen.last = at
-            if labels not in seen.labels:
-                seen.labels.append(labels)
+        for alert in self.now:
+            self.fired.setdefault(alert, Fired(at, at)).last = at
 
     def told(self) -> dict[str, Told]:
         """The alerts that people were told of: each one's first notification."""

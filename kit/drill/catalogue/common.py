@@ -1,9 +1,23 @@
 """What several drills do."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from kit.client import Caller, event
+from kit.drill.drill import Fault
+from kit.drill.proxy import Proxy
 from kit.drill.scene import Scene
+
+
+def through(name: str, spoil: Callable[[Proxy], None]) -> Fault:
+    """The fault of a proxy that is spoilt, and healed."""
+
+    def fault(scene: Scene) -> Iterator[None]:
+        spoil(scene.proxies[name])
+        yield
+        scene.proxies[name].heal()
+
+    return fault
 
 
 class Schema:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from kit.drill.catalogue.common import Schema
+from kit.drill.catalogue.common import Schema, through
 from kit.drill.drill import drill
+from kit.drill.proxy import Proxy
 from kit.drill.scene import Scene
 from kit.process import wait_until
 
@@ -30,7 +31,7 @@ def postgres_killed(scene: Scene) -> Iterator[None]:
     scene.postgres.start()
 
 
-@drill(
+drill(
     "postgres-refusing",
     "PostgreSQL refuses every connection",
     engine="postgres",
@@ -38,14 +39,10 @@ def postgres_killed(scene: Scene) -> Iterator[None]:
     expects={"ConvokeDatabaseUnreachable": "6m", "ConvokeApiAvailabilityBudgetBurn": "8m"},
     also=OUTAGE,
     clears="40m",
-)
-def postgres_refusing(scene: Scene) -> Iterator[None]:
-    scene.proxies["database"].refuse()
-    yield
-    scene.proxies["database"].heal()
+)(through("database", Proxy.refuse))
 
 
-@drill(
+drill(
     "postgres-slow",
     "Every query takes 0.3 s longer",
     engine="postgres",
@@ -63,11 +60,7 @@ def postgres_refusing(scene: Scene) -> Iterator[None]:
     also={"ConvokeRouteSlow": "every route is slow"},
     patient=True,
     clears="7h",
-)
-def postgres_slow(scene: Scene) -> Iterator[None]:
-    scene.proxies["database"].delay(0.3)
-    yield
-    scene.proxies["database"].heal()
+)(through("database", lambda proxy: proxy.delay(0.3)))
 
 
 @drill(
@@ -116,7 +109,7 @@ def sqlite_locked(scene: Scene) -> Iterator[None]:
     other.close()
 
 
-@drill(
+drill(
     "replica-cut-off",
     "One of two replicas is cut off from PostgreSQL",
     engine="postgres",
@@ -126,11 +119,7 @@ def sqlite_locked(scene: Scene) -> Iterator[None]:
         "ConvokeInvalidationChannelLost": "it does not hear of changes either",
         "ConvokeDatabaseErrors": "what it does by itself, without requests, fails",
     },
-)
-def replica_cut_off(scene: Scene) -> Iterator[None]:
-    scene.proxies["database"].refuse()
-    yield
-    scene.proxies["database"].heal()
+)(through("database", Proxy.refuse))
 
 
 @drill(
@@ -194,17 +183,13 @@ def redis_down(scene: Scene) -> Iterator[None]:
     scene.redis.start()
 
 
-@drill(
+drill(
     "invalidation-lost",
     "The connection on which replicas hear of changes is cut, and a new one refused",
     engine="postgres",
     needs=("listen proxy",),
     expects={"ConvokeInvalidationChannelLost": "8m"},
-)
-def invalidation_lost(scene: Scene) -> Iterator[None]:
-    scene.proxies["listen"].refuse()
-    yield
-    scene.proxies["listen"].heal()
+)(through("listen", Proxy.refuse))
 
 
 @drill(

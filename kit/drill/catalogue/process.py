@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import yaml
+
 from kit.drill.drill import drill
 from kit.drill.scene import DISK_MIB, MEMORY_KIB, Scene
 
@@ -72,8 +74,6 @@ def _restart(scene: Scene, number: int, times: int) -> None:
     expects={"ConvokeAbsent": "7m"},
 )
 def no_target(scene: Scene) -> Iterator[None]:
-    import yaml
-
     shipped = yaml.safe_dump(scene.configuration)
     scene.prometheus.configure(yaml.safe_dump({**scene.configuration, "scrape_configs": []}))
     yield

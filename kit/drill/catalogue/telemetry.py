@@ -3,36 +3,29 @@
 import urllib.request
 from collections.abc import Iterator
 
+from kit.drill.catalogue.common import through
 from kit.drill.drill import drill
+from kit.drill.proxy import Proxy
 from kit.drill.scene import Scene
 from kit.process import http as fetch
 
-
-@drill(
+drill(
     "collector-down",
     "The collector of traces refuses connections",
     needs=("collector",),
     expects={"ConvokeSpansLost": "28m"},
     core=True,
-)
-def collector_down(scene: Scene) -> Iterator[None]:
-    scene.proxies["collector"].refuse()
-    yield
-    scene.proxies["collector"].heal()
+)(through("collector", Proxy.refuse))
 
 
-@drill(
+drill(
     "collector-black-hole",
     "The collector of traces takes connections and never answers",
     needs=("collector",),
     # An export is tried every 5 s and given up after 10, which is ten minutes of the drill's clock: a whole window.
     settings={"OTEL_EXPORTER_OTLP_TIMEOUT": "2000", "OTEL_BSP_SCHEDULE_DELAY": "1000"},
     expects={"ConvokeSpansLost": "35m"},
-)
-def collector_black_hole(scene: Scene) -> Iterator[None]:
-    scene.proxies["collector"].black_hole()
-    yield
-    scene.proxies["collector"].heal()
+)(through("collector", Proxy.black_hole))
 
 
 @drill(
@@ -60,19 +53,15 @@ def _put(url: str, body: bytes) -> None:
     urllib.request.urlopen(asked, timeout=10).close()  # noqa: S310
 
 
-@drill(
+drill(
     "scrape-blocked",
     "Prometheus gets no answer from the ops listener",
     needs=("ops proxy",),
     expects={"ConvokeDown": "4m"},
-)
-def scrape_blocked(scene: Scene) -> Iterator[None]:
-    scene.proxies["ops"].black_hole()
-    yield
-    scene.proxies["ops"].heal()
+)(through("ops", Proxy.black_hole))
 
 
-@drill(
+drill(
     "scrape-slow",
     "A scrape takes 6 s",
     needs=("ops proxy",),
@@ -80,11 +69,7 @@ def scrape_blocked(scene: Scene) -> Iterator[None]:
     scrape_interval="8s",
     scale=0.1,
     expects={"ConvokeScrapeSlow": "25m"},
-)
-def scrape_slow(scene: Scene) -> Iterator[None]:
-    scene.proxies["ops"].delay(6)
-    yield
-    scene.proxies["ops"].heal()
+)(through("ops", lambda proxy: proxy.delay(6)))
 
 
 @drill(
