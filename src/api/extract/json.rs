@@ -78,33 +78,28 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
     }
 }
 
+/// What is behind a failure, if it is of this kind: itself or one of its causes.
+fn cause<E: std::error::Error + 'static>(failure: &axum::Error) -> Option<&E> {
+    let first: &(dyn std::error::Error + 'static) = failure;
+    std::iter::successors(Some(first), |error| error.source())
+        .find_map(|error| error.downcast_ref())
+}
+
 /// Whether the connection ended within a body.
 fn is_cut_off(failure: &axum::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failure);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return matches!(
-                error.kind(),
-                io::ErrorKind::UnexpectedEof
-                    | io::ErrorKind::ConnectionReset
-                    | io::ErrorKind::BrokenPipe
-            );
-        }
-        cause = error.source();
-    }
-    false
+    cause::<io::Error>(failure).is_some_and(|error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::BrokenPipe
+        )
+    })
 }
 
 /// Whether a body is larger than its limit.
 pub(crate) fn is_too_large(failure: &axum::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failure);
-    while let Some(error) = cause {
-        if error.is::<LengthLimitError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    cause::<LengthLimitError>(failure).is_some()
 }
 
 fn is_json(headers: &HeaderMap, patch: bool) -> bool {
