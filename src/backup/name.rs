@@ -8,10 +8,13 @@ const TIME: &str = "convoke-%Y%m%dT%H%M%SZ";
 const END: &str = ".backup";
 /// Hexadecimal digits that stand for the database.
 const DATABASE_DIGITS: usize = 12;
-/// Those that tell one backup from all others: two may be made of one database within one second.
+/// Those that tell one backup from all others, and put those of one database within one second in their order: the microsecond,
+/// then `CHANCE_BITS` by chance.
 const OWN_DIGITS: usize = 8;
+const CHANCE_BITS: u32 = 12;
 
-/// `convoke-20261122T143000Z-5f0c2a91d3b7-8e41c0aa.backup`: the time in UTC, the database, and digits by chance. Names sort by time.
+/// `convoke-20261122T143000Z-5f0c2a91d3b7-8e41c0aa.backup`: the time in UTC, the database, and digits of its own. Names of one
+/// database sort by time.
 /// The first versions wrote neither of the latter two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
@@ -28,12 +31,14 @@ struct Ids {
 impl Name {
     /// A new name for a backup of this database, taken at this moment. It is not given twice.
     pub fn of(taken_at: Timestamp, database: Uuid) -> Self {
-        let [.., a, b, c, d] = Uuid::new_v4().into_bytes();
+        let microsecond = taken_at.subsec_nanosecond().unsigned_abs() / 1_000;
+        let [.., high, low] = Uuid::new_v4().into_bytes();
+        let chance = u32::from(u16::from_be_bytes([high, low])) % (1 << CHANCE_BITS);
         Self {
             taken_at: to_the_second(taken_at),
             ids: Some(Ids {
                 database: of_database(database),
-                own: u32::from_be_bytes([a, b, c, d]),
+                own: microsecond << CHANCE_BITS | chance,
             }),
         }
     }
@@ -107,7 +112,10 @@ mod tests {
             "{text}"
         );
         assert_eq!(Name::parse(&text), Some(name));
-        assert_ne!(Name::of(at, one), name, "another of the same second");
+        assert_ne!(Name::of(at, one), name, "another of the same moment");
+        let later = Name::of("2026-11-22T14:30:00.750001Z".parse().unwrap(), one);
+        assert!(later > name, "{later} is after {name}");
+        assert_eq!(Name::parse(&later.to_string()), Some(later));
         assert!(Name::of(at, one).is_of_database_of(name));
         assert!(!Name::of(at, other).is_of_database_of(name));
         let old = Name::parse("convoke-20261122T143000Z.backup").unwrap();
