@@ -19,6 +19,7 @@ use super::{
     engine::{Engine, Sql, statement},
     error::Error,
     event_marks::{Listed, marks, read},
+    event_search::{CLASSES_OF_HITS, HITS, earliest_hit, instant},
     one_value::{self, Given},
     replica::listing,
 };
@@ -26,7 +27,6 @@ use crate::domain::{
     actor::Actor,
     event::{EventMark, EventStatus, Visibility},
     page::{LIMIT_DEFAULT, LIMIT_MAX, Page, PageRequest},
-    words::query_words,
 };
 
 /// By what a list is sorted.
@@ -78,8 +78,9 @@ pub struct EventQuery {
     pub descending: bool,
 }
 
-enum Bind {
+pub(super) enum Bind {
     Id(Uuid),
+    Number(i64),
     Text(String),
     Time(jiff::Timestamp),
 }
@@ -87,38 +88,18 @@ enum Bind {
 const EVENTS: &str = "events e";
 
 /// Lengths of events, in hours, up to which they are classed; see the migration `0004_lengths`.
-const LENGTHS: [i64; 6] = [1, 4, 16, 64, 256, 1024];
+pub(super) const LENGTHS: [i64; 6] = [1, 4, 16, 64, 256, 1024];
 
 /// A statement under construction.
-struct Builder {
-    engine: Engine,
+pub(super) struct Builder {
+    pub(super) engine: Engine,
     binds: Vec<Bind>,
 }
 
 impl Builder {
-    fn bind(&mut self, bind: Bind) -> String {
+    pub(super) fn bind(&mut self, bind: Bind) -> String {
         self.binds.push(bind);
         format!("${}", self.binds.len())
-    }
-
-    fn text_condition(&mut self, text: &str) -> String {
-        let words = query_words(text);
-        if words.is_empty() {
-            return "1 = 0".into();
-        }
-        let (each, join): (fn(&String) -> String, _) = match self.engine {
-            Engine::Postgres => (|word| format!("'{word}':*"), " & "),
-            Engine::Sqlite => (|word| format!("\"{word}\"*"), " "),
-        };
-        let bound = self.bind(Bind::Text(
-            words.iter().map(each).collect::<Vec<_>>().join(join),
-        ));
-        match self.engine {
-            Engine::Postgres => format!("e.search @@ CAST({bound} AS tsquery)"),
-            Engine::Sqlite => format!(
-                "e.row_id IN (SELECT rowid FROM events_search WHERE events_search MATCH {bound})"
-            ),
-        }
     }
 
     fn conditions(&mut self, query: &EventQuery, after: Option<EventKey>) -> Vec<String> {
@@ -153,14 +134,8 @@ impl Builder {
                 "EXISTS (SELECT 1 FROM event_tags t WHERE t.tag = {bound} AND t.event_id = e.id)"
             ));
         }
-        if let Some(text) = &query.text {
-            let condition = self.text_condition(text);
-            conditions.push(condition);
-        }
         if let Some((micros, id)) = after {
-            let at = self.bind(Bind::Time(
-                jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MIN),
-            ));
+            let at = self.bind(Bind::Time(instant(micros)));
             let id = self.bind(Bind::Id(id));
             let than = if query.descending { "<" } else { ">" };
             conditions.push(format!(
@@ -177,7 +152,7 @@ impl Builder {
         query: &EventQuery,
         page: &PageRequest<EventKey>,
     ) -> String {
-        let conditions = self.conditions(query, page.after).join(" AND ");
+        let mut conditions = self.conditions(query, page.after).join(" AND ");
         let column = query.sort.column();
         let direction = if query.descending { " DESC" } else { "" };
         // As a number in the text, or PostgreSQL does not know how few rows are wanted and plans anew each time. Two numbers, for
@@ -191,7 +166,25 @@ impl Builder {
             format!("ORDER BY {table}.{column}{direction}, {table}.id{direction} LIMIT {limit}")
         };
         let order = order_of("e");
-        let mut branches = self.branches(actor, query);
+        let mut branches = match query.text.as_deref() {
+            Some(text) if self.finds_by_words(query) => {
+                let seen = self.seen(actor, query);
+                let all = format!("{conditions}{seen}");
+                let hits = self.hits(text, &all, query, page.after, limit);
+                vec![(HITS, hits + &seen)]
+            }
+            text => {
+                let branches = self.branches(actor, query);
+                conditions += &match text {
+                    None => String::new(),
+                    Some(text) if self.engine == Engine::Sqlite && query.participating => {
+                        self.holds_words_itself(text)
+                    }
+                    Some(text) => self.holds_words(text),
+                };
+                branches
+            }
+        };
         if let (Some(from), Sort::Start) = (query.from, query.sort) {
             self.from(from, &mut branches, actor, query, page.after);
         }
@@ -228,6 +221,14 @@ impl Builder {
         )
     }
 
+    /// Whether events come out of the index of words, in its order.
+    fn finds_by_words(&self, query: &EventQuery) -> bool {
+        self.engine == Engine::Sqlite
+            && query.text.is_some()
+            && !query.participating
+            && query.organizer_id.is_none()
+    }
+
     /// Whoever asks for what ends after an instant, in the order of its start, must not be led past everything that has ever
     /// ended. So what starts later is one part, and what has started and still goes on is the other: an event of a certain length
     /// cannot have started earlier than that length ago.
@@ -239,18 +240,28 @@ impl Builder {
         query: &EventQuery,
         after: Option<EventKey>,
     ) {
-        let at = self.bind(Bind::Time(from));
-        for (_, condition) in branches.iter_mut() {
-            *condition += " AND e.start_utc >= ";
-            *condition += &at;
+        let by_words = query.text.as_deref().filter(|_| self.finds_by_words(query));
+        let (starts, known) = match by_words {
+            None => (from, 0),
+            Some(_) => (earliest_hit(from), CLASSES_OF_HITS),
+        };
+        let at = self.bind(Bind::Time(starts));
+        if by_words.is_none() {
+            for (_, condition) in branches.iter_mut() {
+                *condition += " AND e.start_utc >= ";
+                *condition += &at;
+            }
         }
-        let over = after.is_some_and(|(micros, _)| micros >= from.as_microsecond());
+        let over = after.is_some_and(|(micros, _)| micros >= starts.as_microsecond());
         if over && !query.descending {
             return;
         }
-        let seen = self.seen(actor, query);
+        let mut seen = self.seen(actor, query);
+        if let Some(text) = by_words {
+            seen += &self.holds_words_itself(text);
+        }
         let longest = LENGTHS.iter().map(|hours| Some(*hours)).chain([None]);
-        for (class, hours) in longest.enumerate() {
+        for (class, hours) in longest.enumerate().skip(known) {
             let earliest = hours
                 .and_then(|hours| from.checked_sub(SignedDuration::from_hours(hours)).ok())
                 .map(|earliest| self.bind(Bind::Time(earliest)))
@@ -367,6 +378,7 @@ impl Store {
                 for bind in binds {
                     query = match bind {
                         Bind::Id(id) => query.bind(*id),
+                        Bind::Number(number) => query.bind(*number),
                         Bind::Text(text) => query.bind(text.as_str()),
                         Bind::Time(at) => query.bind(Timestamp(*at)),
                     };

@@ -18,6 +18,7 @@ mod event_find;
 mod event_list;
 mod event_marks;
 mod event_row;
+mod event_search;
 mod event_view;
 mod events;
 mod files;

@@ -175,6 +175,9 @@ impl<'a> Rows<'a> {
             rows.deliveries.extend(&one.deliveries);
             rows.receipts.extend(&one.receipts);
         }
+        // Within a transaction SQLite's index of words is written in the order of starts, or a piece for each that is not.
+        rows.events
+            .sort_by_key(|one| one.event.content.period.start_utc);
         rows
     }
 

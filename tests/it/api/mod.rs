@@ -4,6 +4,7 @@ mod access;
 mod flow;
 mod idempotency;
 mod limits;
+mod lists;
 mod protocol;
 mod rotation;
 mod seats;
