@@ -9,7 +9,6 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-use jiff::SignedDuration;
 use sqlx::query_as;
 use uuid::Uuid;
 
@@ -19,7 +18,7 @@ use super::{
     engine::{Engine, Sql, statement},
     error::Error,
     event_marks::{Listed, marks, read},
-    event_search::{CLASSES_OF_HITS, HITS, earliest_hit, instant},
+    event_search::{HITS, instant},
     one_value::{self, Given},
     replica::listing,
 };
@@ -85,10 +84,10 @@ pub(super) enum Bind {
     Time(jiff::Timestamp),
 }
 
-const EVENTS: &str = "events e";
+pub(super) const EVENTS: &str = "events e";
 
-/// Lengths of events, in hours, up to which they are classed; see the migration `0004_lengths`.
-pub(super) const LENGTHS: [i64; 6] = [1, 4, 16, 64, 256, 1024];
+/// A part of a list: tables, and a condition besides those of all parts.
+pub(super) type Branch = (&'static str, String);
 
 /// A statement under construction.
 pub(super) struct Builder {
@@ -104,7 +103,9 @@ impl Builder {
 
     fn conditions(&mut self, query: &EventQuery, after: Option<EventKey>) -> Vec<String> {
         let mut conditions = vec!["e.deleted_at IS NULL".to_owned()];
-        if let Some(from) = query.from {
+        if let Some(from) = query.from
+            && !self.splits(query)
+        {
             conditions.push(format!("e.end_utc > {}", self.bind(Bind::Time(from))));
         }
         if let Some(to) = query.to {
@@ -185,10 +186,8 @@ impl Builder {
                 branches
             }
         };
-        if let (Some(from), Sort::Start) = (query.from, query.sort) {
-            self.from(from, &mut branches, actor, query, page.after);
-        }
-        if let [(table, condition)] = branches.as_slice() {
+        let going_on = self.going_on(&mut branches, actor, query, page.after);
+        if let ([(table, condition)], true) = (branches.as_slice(), going_on.is_empty()) {
             return marks(
                 self.engine,
                 column,
@@ -202,98 +201,37 @@ impl Builder {
         } else {
             ("row_id", ", e.row_id", "")
         };
-        let branches: Vec<String> = branches
+        let select = |(table, condition): &Branch| {
+            format!(
+                "(SELECT e.{column}, e.id{number} FROM {table} WHERE {conditions}{condition} {order}) b"
+            )
+        };
+        let selects: Vec<String> = branches
             .iter()
-            .map(|(table, condition)| {
-                format!(
-                    "SELECT * FROM (SELECT e.{column}, e.id{number} FROM {table} WHERE {conditions}{condition} {order}) b"
-                )
-            })
+            .map(|branch| format!("SELECT * FROM {}", select(branch)))
+            .chain(going_on.selects(select))
             .collect();
-        let branches = branches.join(" UNION ");
+        let selects = selects.join(" UNION ");
         marks(
             self.engine,
             column,
             &format!(
-                "(SELECT * FROM ({branches}) u {}) v CROSS JOIN events e WHERE e.{key} = v.{key} {ordered}",
+                "(SELECT * FROM ({selects}) u {}) v CROSS JOIN events e WHERE e.{key} = v.{key} {ordered}",
                 order_of("u")
             ),
         )
     }
 
     /// Whether events come out of the index of words, in its order.
-    fn finds_by_words(&self, query: &EventQuery) -> bool {
+    pub(super) fn finds_by_words(&self, query: &EventQuery) -> bool {
         self.engine == Engine::Sqlite
             && query.text.is_some()
             && !query.participating
             && query.organizer_id.is_none()
     }
 
-    /// Whoever asks for what ends after an instant, in the order of its start, must not be led past everything that has ever
-    /// ended. So what starts later is one part, and what has started and still goes on is the other: an event of a certain length
-    /// cannot have started earlier than that length ago.
-    fn from(
-        &mut self,
-        from: jiff::Timestamp,
-        branches: &mut Vec<(&'static str, String)>,
-        actor: Actor,
-        query: &EventQuery,
-        after: Option<EventKey>,
-    ) {
-        let by_words = query.text.as_deref().filter(|_| self.finds_by_words(query));
-        let (starts, known) = match by_words {
-            None => (from, 0),
-            Some(_) => (earliest_hit(from), CLASSES_OF_HITS),
-        };
-        let at = self.bind(Bind::Time(starts));
-        if by_words.is_none() {
-            for (_, condition) in branches.iter_mut() {
-                *condition += " AND e.start_utc >= ";
-                *condition += &at;
-            }
-        }
-        let over = after.is_some_and(|(micros, _)| micros >= starts.as_microsecond());
-        if over && !query.descending {
-            return;
-        }
-        let mut seen = self.seen(actor, query);
-        if let Some(text) = by_words {
-            seen += &self.holds_words_itself(text);
-        }
-        let longest = LENGTHS.iter().map(|hours| Some(*hours)).chain([None]);
-        for (class, hours) in longest.enumerate().skip(known) {
-            let earliest = hours
-                .and_then(|hours| from.checked_sub(SignedDuration::from_hours(hours)).ok())
-                .map(|earliest| self.bind(Bind::Time(earliest)))
-                .map(|earliest| format!(" AND e.start_utc >= {earliest}"))
-                .unwrap_or_default();
-            let length = self.length();
-            branches.push((
-                EVENTS,
-                format!(" AND {length} = {class}{earliest} AND e.start_utc < {at}{seen}"),
-            ));
-        }
-    }
-
-    /// The class of an event's length, as the index `events_length` has it.
-    fn length(&self) -> String {
-        let cases: Vec<String> = LENGTHS
-            .iter()
-            .enumerate()
-            .map(|(class, hours)| match self.engine {
-                Engine::Postgres => {
-                    format!("WHEN e.end_utc - e.start_utc <= interval '{hours} hours' THEN {class}")
-                }
-                Engine::Sqlite => {
-                    format!("WHEN e.end_utc - e.start_utc <= {hours} * 3600000000 THEN {class}")
-                }
-            })
-            .collect();
-        format!("CASE {} ELSE {} END", cases.join(" "), LENGTHS.len())
-    }
-
     /// A condition of those that the caller may see, for a few events that are found by something else.
-    fn seen(&mut self, actor: Actor, query: &EventQuery) -> String {
+    pub(super) fn seen(&mut self, actor: Actor, query: &EventQuery) -> String {
         let mine = query.organizer_id == Some(actor.user_id);
         if !query.participating && (actor.is_admin() || mine) {
             return String::new();
@@ -310,7 +248,7 @@ impl Builder {
     }
 
     /// Where visible events come from: tables and a further condition.
-    fn branches(&mut self, actor: Actor, query: &EventQuery) -> Vec<(&'static str, String)> {
+    fn branches(&mut self, actor: Actor, query: &EventQuery) -> Vec<Branch> {
         const PARTICIPATING: &str = "participants p JOIN events e ON e.id = p.event_id";
         const PUBLIC: &str = " AND e.visibility = 'public'";
         let mine = query.organizer_id == Some(actor.user_id);

@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     engine::Engine,
-    event_list::{Bind, Builder, EventKey, EventQuery, LENGTHS, Sort},
+    event_going_on::LENGTHS,
+    event_list::{Bind, Builder, EventKey, EventQuery, Sort},
 };
 use crate::domain::words::query_words;
 

@@ -15,6 +15,7 @@ mod deliveries;
 mod engine;
 mod error;
 mod event_find;
+mod event_going_on;
 mod event_list;
 mod event_marks;
 mod event_row;
