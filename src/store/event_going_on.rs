@@ -77,12 +77,12 @@ impl Builder {
         if over && !query.descending {
             return GoingOn::default();
         }
-        let mut condition = format!(" AND e.start_utc < {at}");
-        condition += &match by_words {
+        let goes_on = match by_words {
             None => format!(" AND e.end_utc > {at}"),
             Some(text) => self.holds_words_itself(text),
         };
-        condition += &self.seen(actor, query);
+        let seen = self.seen(actor, query);
+        let condition = format!(" AND e.start_utc < {at}{goes_on}{seen}");
         let length = self.length();
         let longest = LENGTHS.iter().map(|hours| Some(*hours)).chain([None]);
         let classes = longest.enumerate().skip(known).map(|(class, hours)| {
