@@ -1,5 +1,5 @@
--- An event's number in the index of words is its start, in units of 2^26 microseconds, and its row: a search by start then reads as many
--- hits as it shows. The index is made anew from the words of all events, a second or two for each 100,000.
+-- An event's number in the index of words: whether it is private, its start in units of 2^27 microseconds, and its row. So a search by start reads
+-- as many hits as it shows, and none that are private. The index is made anew from the words of all events.
 DROP TRIGGER events_search_insert;
 DROP TRIGGER events_search_update;
 DROP TRIGGER events_search_delete;
@@ -8,15 +8,19 @@ CREATE VIRTUAL TABLE events_search USING fts5 (
     words, content = '', contentless_delete = 1, tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* Co'"
 );
 INSERT INTO events_search (rowid, words)
-SELECT (start_utc >> 26 << 30) + row_id, search_words FROM events ORDER BY 1;
+SELECT ((visibility <> 'public') << 63) + ((start_utc + 377705116800000000) >> 27 << 30) + row_id, search_words FROM events ORDER BY 1;
 CREATE TRIGGER events_search_insert AFTER INSERT ON events BEGIN
-    INSERT INTO events_search (rowid, words) VALUES ((new.start_utc >> 26 << 30) + new.row_id, new.search_words);
+    INSERT INTO events_search (rowid, words)
+    VALUES (((new.visibility <> 'public') << 63) + ((new.start_utc + 377705116800000000) >> 27 << 30) + new.row_id, new.search_words);
 END;
-CREATE TRIGGER events_search_update AFTER UPDATE OF search_words, start_utc ON events
-WHEN new.search_words <> old.search_words OR new.start_utc >> 26 <> old.start_utc >> 26 BEGIN
-    DELETE FROM events_search WHERE rowid = (old.start_utc >> 26 << 30) + old.row_id;
-    INSERT INTO events_search (rowid, words) VALUES ((new.start_utc >> 26 << 30) + new.row_id, new.search_words);
+CREATE TRIGGER events_search_update AFTER UPDATE OF search_words, start_utc, visibility ON events
+WHEN new.search_words <> old.search_words OR new.start_utc <> old.start_utc OR new.visibility <> old.visibility BEGIN
+    DELETE FROM events_search
+    WHERE rowid = ((old.visibility <> 'public') << 63) + ((old.start_utc + 377705116800000000) >> 27 << 30) + old.row_id;
+    INSERT INTO events_search (rowid, words)
+    VALUES (((new.visibility <> 'public') << 63) + ((new.start_utc + 377705116800000000) >> 27 << 30) + new.row_id, new.search_words);
 END;
 CREATE TRIGGER events_search_delete AFTER DELETE ON events BEGIN
-    DELETE FROM events_search WHERE rowid = (old.start_utc >> 26 << 30) + old.row_id;
+    DELETE FROM events_search
+    WHERE rowid = ((old.visibility <> 'public') << 63) + ((old.start_utc + 377705116800000000) >> 27 << 30) + old.row_id;
 END;

@@ -50,7 +50,7 @@ impl Builder {
     }
 
     /// Limits the `branches` to what starts after the instant that is asked for, if there is one, and gives those for what has
-    /// started. Hits of words are limited already, and hold what started a little before.
+    /// started. Hits of words hold what started a little before.
     pub(super) fn going_on(
         &mut self,
         branches: &mut [Branch],
@@ -67,11 +67,9 @@ impl Builder {
             Some(_) => (earliest_hit(from), CLASSES_OF_HITS),
         };
         let at = self.bind(Bind::Time(starts));
-        if by_words.is_none() {
-            for (_, condition) in branches.iter_mut() {
-                *condition += " AND e.start_utc >= ";
-                *condition += &at;
-            }
+        for (_, condition) in branches.iter_mut() {
+            *condition += " AND e.start_utc >= ";
+            *condition += &at;
         }
         let over = after.is_some_and(|(micros, _)| micros >= starts.as_microsecond());
         if over && !query.descending {

@@ -18,7 +18,7 @@ use super::{
     engine::{Engine, Sql, statement},
     error::Error,
     event_marks::{Listed, marks, read},
-    event_search::{HITS, instant},
+    event_search::instant,
     one_value::{self, Given},
     replica::listing,
 };
@@ -85,6 +85,7 @@ pub(super) enum Bind {
 }
 
 pub(super) const EVENTS: &str = "events e";
+pub(super) const PARTICIPATING: &str = "participants p JOIN events e ON e.id = p.event_id";
 
 /// A part of a list: tables, and a condition besides those of all parts.
 pub(super) type Branch = (&'static str, String);
@@ -169,22 +170,18 @@ impl Builder {
         let order = order_of("e");
         let mut branches = match query.text.as_deref() {
             Some(text) if self.finds_by_words(query) => {
-                let seen = self.seen(actor, query);
-                let all = format!("{conditions}{seen}");
-                let hits = self.hits(text, &all, query, page.after, limit);
-                vec![(HITS, hits + &seen)]
+                self.branches_of_words(text, &conditions, actor, query, (page.after, limit))
             }
-            text => {
+            Some(text) => {
                 let branches = self.branches(actor, query);
-                conditions += &match text {
-                    None => String::new(),
-                    Some(text) if self.engine == Engine::Sqlite && query.participating => {
-                        self.holds_words_itself(text)
-                    }
-                    Some(text) => self.holds_words(text),
+                conditions += &if self.engine == Engine::Sqlite && query.participating {
+                    self.holds_words_itself(text)
+                } else {
+                    self.holds_words(text)
                 };
                 branches
             }
+            None => self.branches(actor, query),
         };
         let going_on = self.going_on(&mut branches, actor, query, page.after);
         if let ([(table, condition)], true) = (branches.as_slice(), going_on.is_empty()) {
@@ -222,14 +219,6 @@ impl Builder {
         )
     }
 
-    /// Whether events come out of the index of words, in its order.
-    pub(super) fn finds_by_words(&self, query: &EventQuery) -> bool {
-        self.engine == Engine::Sqlite
-            && query.text.is_some()
-            && !query.participating
-            && query.organizer_id.is_none()
-    }
-
     /// A condition of those that the caller may see, for a few events that are found by something else.
     pub(super) fn seen(&mut self, actor: Actor, query: &EventQuery) -> String {
         let mine = query.organizer_id == Some(actor.user_id);
@@ -249,7 +238,6 @@ impl Builder {
 
     /// Where visible events come from: tables and a further condition.
     fn branches(&mut self, actor: Actor, query: &EventQuery) -> Vec<Branch> {
-        const PARTICIPATING: &str = "participants p JOIN events e ON e.id = p.event_id";
         const PUBLIC: &str = " AND e.visibility = 'public'";
         let mine = query.organizer_id == Some(actor.user_id);
         if !query.participating && (actor.is_admin() || mine) {

@@ -9,19 +9,19 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     engine::Engine,
     event_going_on::LENGTHS,
-    event_list::{Bind, Builder, EventKey, EventQuery, Sort},
+    event_list::{Bind, Branch, Builder, EVENTS, EventKey, EventQuery, PARTICIPATING, Sort},
 };
-use crate::domain::words::query_words;
+use crate::domain::{actor::Actor, event::Visibility, words::query_words};
 
-/// An event's number in SQLite's index of words: its start in units of 2^26 µs, a little more than a minute, times 2^30; and the
-/// number of its row.
-const START_BITS: u32 = 26;
+/// An event's number in SQLite's index of words: its start since the earliest of all in units of 2^27 µs, a little more than two
+/// minutes, times 2^30, and the number of its row; less 2^63 for a private one.
+const EPOCH: i64 = 377_705_116_800_000_000;
+const START_BITS: u32 = 27;
 const ROW_BITS: u32 = 30;
 const ROW_MASK: i64 = (1 << ROW_BITS) - 1;
 
 /// Events `e` out of SQLite's index of words `s`; with `ROW_MASK`.
-pub(super) const HITS: &str =
-    "events_search s CROSS JOIN events e ON e.row_id = s.rowid & 1073741823";
+const HITS: &str = "events_search s CROSS JOIN events e ON e.row_id = s.rowid & 1073741823";
 const NOTHING: &str = " AND 1 = 0";
 
 /// Events of these classes of length that go on at an instant are found among the hits that start before it. Longer ones are
@@ -34,9 +34,18 @@ pub(super) fn earliest_hit(from: Timestamp) -> Timestamp {
     from.checked_sub(length).unwrap_or(Timestamp::MIN)
 }
 
-/// The numbers of events that start in the same unit as this instant, the least and the greatest.
-fn numbers(start: Timestamp) -> (i64, i64) {
-    let least = start.as_microsecond() >> START_BITS << ROW_BITS;
+/// The numbers that events of a visibility can have.
+fn all_numbers(visibility: Visibility) -> (i64, i64) {
+    match visibility {
+        Visibility::Public => (0, i64::MAX),
+        Visibility::Private => (i64::MIN, -1),
+    }
+}
+
+/// Those of them that start in the same unit as an instant, the least and the greatest.
+fn numbers(visibility: Visibility, start: Timestamp) -> (i64, i64) {
+    let units = (start.as_microsecond() + EPOCH) >> START_BITS;
+    let least = all_numbers(visibility).0 + (units << ROW_BITS);
     (least, least | ROW_MASK)
 }
 
@@ -77,35 +86,73 @@ impl Builder {
         )
     }
 
-    /// What must be true of [`HITS`] besides the `conditions` on events. In a list by start they are no more than its first
-    /// `limit`, and those that start within the same unit as the last of these.
-    pub(super) fn hits(
+    /// Whether events come out of the index of words, in its order.
+    pub(super) fn finds_by_words(&self, query: &EventQuery) -> bool {
+        self.engine == Engine::Sqlite
+            && query.text.is_some()
+            && !query.participating
+            && query.organizer_id.is_none()
+    }
+
+    /// Where visible events with these words come from, then: hits of a visibility that the caller may see; and those that are
+    /// the caller's, who are few.
+    pub(super) fn branches_of_words(
         &mut self,
         text: &str,
         conditions: &str,
+        actor: Actor,
         query: &EventQuery,
-        after: Option<EventKey>,
-        limit: i64,
+        page: (Option<EventKey>, i64),
+    ) -> Vec<Branch> {
+        let asked = |one: &Visibility| query.visibility.is_none_or(|asked| asked == *one);
+        let (seen, others) = if actor.is_admin() {
+            (vec![Visibility::Public, Visibility::Private], Vec::new())
+        } else {
+            let me = self.bind(Bind::Id(actor.user_id));
+            let words = self.holds_words_itself(text);
+            let mine = [
+                (PARTICIPATING, format!(" AND p.user_id = {me}{words}")),
+                (EVENTS, format!(" AND e.organizer_id = {me}{words}")),
+            ];
+            (vec![Visibility::Public], Vec::from(mine))
+        };
+        let seen = seen.into_iter().filter(asked);
+        let hits = seen.map(|one| (HITS, self.hits((text, one), conditions, query, page)));
+        let hits: Vec<Branch> = hits.collect();
+        [hits, others].concat()
+    }
+
+    /// What must be true of [`HITS`] of one visibility besides the `conditions` on events. In a list by start they are no more than
+    /// its first `limit`, and those that start within the same unit as the last of these.
+    fn hits(
+        &mut self,
+        (text, visibility): (&str, Visibility),
+        conditions: &str,
+        query: &EventQuery,
+        (after, limit): (Option<EventKey>, i64),
     ) -> String {
         let Some(bound) = self.match_text(text) else {
             return NOTHING.into();
         };
         let hits = format!(" AND s.words MATCH {bound}");
-        if query.sort != Sort::Start {
-            return hits;
+        let (mut least, mut most) = all_numbers(visibility);
+        if query.sort == Sort::Start {
+            let after = after.map(|(micros, _)| instant(micros));
+            let (above, below) = if query.descending {
+                (None, after)
+            } else {
+                (after, None)
+            };
+            let starts = query.from.map(earliest_hit).into_iter().chain(above);
+            least = starts.max().map_or(least, |at| numbers(visibility, at).0);
+            let starts = query.to.into_iter().chain(below);
+            most = starts.min().map_or(most, |at| numbers(visibility, at).1);
         }
-        let after = after.map(|(micros, _)| instant(micros));
-        let (above, below) = if query.descending {
-            (None, after)
-        } else {
-            (after, None)
-        };
-        // One bound each: of two, the index would heed the first.
-        let least = query.from.map(earliest_hit).into_iter().chain(above).max();
-        let most = query.to.into_iter().chain(below).min();
-        let least = least.map_or(i64::MIN, |start| numbers(start).0);
-        let most = most.map_or(i64::MAX, |start| numbers(start).1);
         let [least, most] = [least, most].map(|number| self.bind(Bind::Number(number)));
+        if query.sort != Sort::Start {
+            return format!("{hits} AND s.rowid >= {least} AND s.rowid <= {most}");
+        }
+        // One bound each: of two, the index would heed the first.
         let (direction, end) = if query.descending {
             (" DESC", format!("s.rowid & {}", !ROW_MASK))
         } else {
@@ -137,20 +184,25 @@ mod tests {
     #[test]
     fn numbers_are_in_the_order_of_starts_and_hold_those_of_rows() {
         let at = |micros| Timestamp::from_microsecond(micros).unwrap();
+        let unit = 1 << START_BITS;
+        // The beginning of a unit.
+        let new = (EPOCH >> START_BITS << START_BITS) - EPOCH;
         let starts = [
             Timestamp::MIN,
-            at(-1),
-            at(0),
-            at(1 << START_BITS),
+            at(new),
+            at(new + unit),
+            at(new + 2 * unit),
             Timestamp::MAX,
         ];
-        let all: Vec<(i64, i64)> = starts.into_iter().map(numbers).collect();
-        assert!(all.is_sorted_by(|one, next| one.1 < next.0), "{all:?}");
-        assert_eq!(all[1].1, -1);
-        assert_eq!(all[2], (0, ROW_MASK));
-        assert_eq!(numbers(at((1 << START_BITS) - 1)), all[2]);
-        for (least, most) in all {
-            assert_eq!((least & ROW_MASK, most & ROW_MASK), (0, ROW_MASK));
+        for visibility in [Visibility::Public, Visibility::Private] {
+            let all = starts.map(|start| numbers(visibility, start));
+            assert!(all.is_sorted_by(|one, next| one.1 < next.0), "{all:?}");
+            assert_eq!(numbers(visibility, at(new + unit - 1)), all[1]);
+            let (least, most) = all_numbers(visibility);
+            assert!(least <= all[0].0 && all[4].1 <= most, "{all:?}");
+            for (least, most) in all {
+                assert_eq!((least & ROW_MASK, most & ROW_MASK), (0, ROW_MASK));
+            }
         }
         assert!(HITS.ends_with(&format!("& {ROW_MASK}")));
     }

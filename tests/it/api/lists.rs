@@ -162,12 +162,14 @@ on_both_engines! {
         for _ in 0..EVENTS {
             events.push(make(&mut random, &users).await);
         }
-        // Some are moved to where others are, and named otherwise.
+        // Some are moved to where others are, named otherwise, and shown to others.
         for event in events.iter_mut().step_by(7) {
             let organizer = &users[event.organizer];
             (event.start, event.words) = (some_start(&mut random), vec!["all", "moved"]);
             event.end = event.start + hours(30);
-            let change = json!({"title": "all moved", "start": civil(event.start), "end": civil(event.end)});
+            event.public = !event.public;
+            let visibility = if event.public { "public" } else { "private" };
+            let change = json!({"title": "all moved", "visibility": visibility, "start": civil(event.start), "end": civil(event.end)});
             organizer.patch(&format!("/events/{}", event.id), change).await.expect(200);
         }
         let private = events.iter().find(|event| !event.public).expect("a private event");
