@@ -10,13 +10,11 @@ from typing import Any
 
 from kit.drill.drill import Drill, severities
 from kit.drill.pace import Pace
-from kit.drill.scene import Scene
+from kit.drill.scene import COMES_BACK, Scene
 from kit.drill.staging import scene
 from kit.drill.watch import TICKET
 
 POLL = 0.2
-# Seconds in which a process that was gone or held need not answer each probe.
-COMES_BACK = 2.0
 
 
 @dataclass

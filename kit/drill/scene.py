@@ -4,6 +4,7 @@ import contextlib
 import re
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,8 @@ PARTS = {
     "log pipe": "the service's standard output is a pipe",
     "drills": "the service is built with the feature `drills`",
 }
+# Seconds in which a process that was gone or held need not answer each probe.
+COMES_BACK = 2.0
 DISK_MIB = 200
 MEMORY_KIB = 400 * 1024
 
@@ -132,6 +135,13 @@ class Scene:
         )
         self.start(program)
         return program.wait(60)
+
+    def restart(self) -> None:
+        """Restarts the service, as people do where nothing else helps; while it is away nobody asks that it answers."""
+        self.witness.alive = False
+        self.service.restart()
+        # What waited for it while it was away comes all at once.
+        time.sleep(COMES_BACK)
 
     def inject(self, what: str, value: float) -> None:
         """Asks the build with `drills` for a fault."""

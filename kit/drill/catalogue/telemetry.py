@@ -83,5 +83,4 @@ def too_many_series(scene: Scene) -> Iterator[None]:
     fetch(f"{scene.service.ops_url}/metrics", timeout=20)
     yield
     # What was made stays until a restart, as with a real defect.
-    scene.witness.alive = False
-    scene.service.restart()
+    scene.restart()
