@@ -23,6 +23,8 @@ const ROW_MASK: i64 = (1 << ROW_BITS) - 1;
 /// Events `e` out of SQLite's index of words `s`; with `ROW_MASK`.
 const HITS: &str = "events_search s CROSS JOIN events e ON e.row_id = s.rowid & 1073741823";
 const NOTHING: &str = " AND 1 = 0";
+/// Events of one organizer that are looked at one by one; beyond, the index of words knows better.
+const FEW: i64 = 1000;
 
 /// Events of these classes of length that go on at an instant are found among the hits that start before it. Longer ones are
 /// few, and found by their length.
@@ -95,7 +97,8 @@ impl Builder {
     }
 
     /// Where visible events with these words come from, then: hits of a visibility that the caller may see; and those that are
-    /// the caller's, who are few.
+    /// the caller's. If these are few, they are looked at one by one, for all others may hold the words; if they are many, the
+    /// private hits are, for all of these may be the caller's.
     pub(super) fn branches_of_words(
         &mut self,
         text: &str,
@@ -104,22 +107,34 @@ impl Builder {
         query: &EventQuery,
         page: (Option<EventKey>, i64),
     ) -> Vec<Branch> {
-        let asked = |one: &Visibility| query.visibility.is_none_or(|asked| asked == *one);
-        let (seen, others) = if actor.is_admin() {
-            (vec![Visibility::Public, Visibility::Private], Vec::new())
-        } else {
-            let me = self.bind(Bind::Id(actor.user_id));
-            let words = self.holds_words_itself(text);
-            let mine = [
-                (PARTICIPATING, format!(" AND p.user_id = {me}{words}")),
-                (EVENTS, format!(" AND e.organizer_id = {me}{words}")),
-            ];
-            (vec![Visibility::Public], Vec::from(mine))
+        let mut branches = Vec::new();
+        let mut hits_of = |builder: &mut Self, visibility, more: &str| {
+            if query.visibility.is_none_or(|asked| asked == visibility) {
+                let conditions = format!("{conditions}{more}");
+                let hits = builder.hits((text, visibility), &conditions, query, page);
+                branches.push((HITS, hits + more));
+            }
         };
-        let seen = seen.into_iter().filter(asked);
-        let hits = seen.map(|one| (HITS, self.hits((text, one), conditions, query, page)));
-        let hits: Vec<Branch> = hits.collect();
-        [hits, others].concat()
+        hits_of(self, Visibility::Public, "");
+        if actor.is_admin() {
+            hits_of(self, Visibility::Private, "");
+            return branches;
+        }
+        let me = self.bind(Bind::Id(actor.user_id));
+        let few = format!(
+            "(SELECT COUNT(*) FROM (SELECT 1 FROM events o WHERE o.organizer_id = {me} AND o.deleted_at IS NULL LIMIT {FEW})) < {FEW}"
+        );
+        let many = format!(" AND NOT {few} AND e.organizer_id = {me}");
+        hits_of(self, Visibility::Private, &many);
+        let words = self.holds_words_itself(text);
+        branches.extend([
+            (PARTICIPATING, format!(" AND p.user_id = {me}{words}")),
+            (
+                EVENTS,
+                format!(" AND {few} AND e.organizer_id = {me}{words}"),
+            ),
+        ]);
+        branches
     }
 
     /// What must be true of [`HITS`] of one visibility besides the `conditions` on events. In a list by start they are no more than

@@ -12,7 +12,7 @@ use super::{
     writes::{Entry, Kept, NewDelivery, NewEvent, NewSeats, Promoted, Told, Writes},
     writes_text::{self as text, Shape, Tables},
 };
-use crate::domain::participant::Participant;
+use crate::domain::{event::Visibility, participant::Participant};
 
 /// Adds the cells of a table's rows, and nulls for the rows that are not there.
 macro_rules! rows {
@@ -175,9 +175,12 @@ impl<'a> Rows<'a> {
             rows.deliveries.extend(&one.deliveries);
             rows.receipts.extend(&one.receipts);
         }
-        // Within a transaction SQLite's index of words is written in the order of starts, or a piece for each that is not.
-        rows.events
-            .sort_by_key(|one| one.event.content.period.start_utc);
+        // Within a transaction SQLite's index of words is written in the order of its numbers, or a piece for each that is not.
+        rows.events.sort_by_key(|one| {
+            let content = &one.event.content;
+            let is_public = content.visibility == Visibility::Public;
+            (is_public, content.period.start_utc)
+        });
         rows
     }
 

@@ -63,7 +63,7 @@ impl Kind {
 }
 
 /// One value of a row.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(super) enum Cell {
     #[serde(rename = "null")]
     Null,

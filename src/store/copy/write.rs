@@ -130,12 +130,25 @@ fn refused(failure: sqlx::Error) -> CopyError {
     }
 }
 
+/// Within a transaction the index of words is written in the order of its numbers: private events first, each kind by start.
+/// Whatever is not in this order is a piece of its own, to be merged with all others.
+fn sort_for_words(table: &Table, rows: &mut [Vec<Cell>]) {
+    let place = |name| table.columns.iter().position(|column| column.name == name);
+    if table.name == "events"
+        && let (Some(visibility), Some(start)) = (place("visibility"), place("start_utc"))
+    {
+        let order = |cells: &Vec<Cell>| (cells[visibility].clone(), cells[start].clone());
+        rows.sort_by_cached_key(order);
+    }
+}
+
 /// Many rows a statement: one by one each would cost a round trip to SQLite's thread.
 async fn insert(
     link: &mut SqliteConnection,
     table: &Table,
-    rows: Vec<Vec<Cell>>,
+    mut rows: Vec<Vec<Cell>>,
 ) -> Result<(), CopyError> {
+    sort_for_words(table, &mut rows);
     let width = table.columns.len();
     let most = (PARAMETERS / width.max(1)).max(1);
     let mut rows = rows.into_iter().peekable();

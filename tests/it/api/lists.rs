@@ -1,12 +1,14 @@
 //! Lists of events: for many questions, page by page, what a plain model of the same events gives.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use futures::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use serde_json::{Value, json};
 
-use crate::support::client::{Client, id};
+use crate::support::client::{CONCURRENCY, Client, id};
 use crate::support::commands::run;
 use crate::support::polling::eventually;
 use crate::support::service::Service;
@@ -196,6 +198,32 @@ on_both_engines! {
             }
             let wanted: Vec<&str> = wanted.iter().map(|event| event.id.as_str()).collect();
             assert_eq!(found, wanted, "seed {seed}, user {}: {}", question.user, question.query);
+        }
+    }
+
+    async fn who_organises_very_many_finds_their_own_by_words(engine: Engine) {
+        let service = Service::start(engine, &[]).await;
+        let [many, few, guest]: [Client; 3] = Client::register_many(&service, "user", 3).await.try_into().unwrap();
+        // More than an index of words is left aside for.
+        let made = stream::iter(0..1_030).map(|n| {
+            let (organizer, title) = if n % 40 == 0 { (&few, "all of few") } else { (&many, "all of many") };
+            let title = if n % 300 == 1 { "all that is rare" } else { title };
+            let visibility = if n % 500 == 3 { "public" } else { "private" };
+            organizer.create_event(json!({"title": title, "visibility": visibility}))
+        });
+        let made: Vec<Value> = made.buffered(CONCURRENCY).collect().await;
+        let rare = made.iter().find(|event| event["title"] == "all that is rare").unwrap();
+        many.invite(rare, &guest).await.expect(201);
+        for (user, word, found) in [
+            (&many, "many", 1_000), (&many, "rare", 4), (&many, "all", 1_004), (&many, "few", 0), (&many, "all+rare", 4),
+            (&few, "all", 29), (&few, "few", 26), (&few, "rare", 0), (&few, "many", 3),
+            (&guest, "rare", 1), (&guest, "all", 4),
+        ] {
+            for filter in ["", "&from=2020-01-01T00:00:00Z", "&sort=-start", "&sort=created"] {
+                let items = user.all(&format!("/events/?q={word}{filter}")).await;
+                let distinct: HashSet<&str> = items.iter().map(id).collect();
+                assert_eq!((items.len(), distinct.len()), (found, found), "{word}{filter}");
+            }
         }
     }
 }
