@@ -1,6 +1,7 @@
 //! What the settings promise: precedence, faults all at once, warnings, and the reference.
 
 mod secrets;
+mod unshown;
 mod values;
 
 use std::path::Path;

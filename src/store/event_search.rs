@@ -150,6 +150,7 @@ impl Builder {
             return NOTHING.into();
         };
         let hits = format!(" AND s.words MATCH {bound}");
+        // One bound on each side: of two, the index would heed the first.
         let (mut least, mut most) = all_numbers(visibility);
         if query.sort == Sort::Start {
             let after = after.map(|(micros, _)| instant(micros));
@@ -167,7 +168,6 @@ impl Builder {
         if query.sort != Sort::Start {
             return format!("{hits} AND s.rowid >= {least} AND s.rowid <= {most}");
         }
-        // One bound each: of two, the index would heed the first.
         let (direction, end) = if query.descending {
             (" DESC", format!("s.rowid & {}", !ROW_MASK))
         } else {

@@ -137,8 +137,10 @@ fn sort_for_words(table: &Table, rows: &mut [Vec<Cell>]) {
     if table.name == "events"
         && let (Some(visibility), Some(start)) = (place("visibility"), place("start_utc"))
     {
-        let order = |cells: &Vec<Cell>| (cells[visibility].clone(), cells[start].clone());
-        rows.sort_by_cached_key(order);
+        rows.sort_by(|one, other| {
+            let start = || one[start].cmp(&other[start]);
+            one[visibility].cmp(&other[visibility]).then_with(start)
+        });
     }
 }
 
