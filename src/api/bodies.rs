@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
@@ -22,9 +22,11 @@ use crate::{
 };
 
 /// Bytes of bodies that are kept.
-const BYTES_MAX: u64 = 16 << 20;
+const BYTES_MAX: usize = 16 << 20;
 /// What an entry takes beside its body, about.
 const OVERHEAD: usize = 200;
+/// About what an entry takes with its body.
+const USUAL: usize = 1500;
 /// In metrics.
 const NAME: &str = "event_bodies";
 
@@ -48,28 +50,31 @@ impl Serialize for Body {
     }
 }
 
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<EventMark, Body> for Bytes {
+    fn weight(&self, _: &EventMark, body: &Body) -> u64 {
+        (body.0.get().len() + OVERHEAD) as u64
+    }
+}
+
 /// The bodies of those that were listed lately.
 pub(super) struct Bodies {
-    known: Cache<EventMark, Body>,
+    known: Cache<EventMark, Body, Bytes>,
 }
 
 impl Bodies {
     pub(super) fn new() -> Self {
         instruments::prime_caches(&[NAME]);
-        let weigh = |_: &EventMark, body: &Body| {
-            u32::try_from(body.0.get().len() + OVERHEAD).unwrap_or(u32::MAX)
-        };
         Self {
-            known: Cache::builder()
-                .weigher(weigh)
-                .max_capacity(BYTES_MAX)
-                .build(),
+            known: Cache::with_weighter(BYTES_MAX / USUAL, BYTES_MAX as u64, Bytes),
         }
     }
 
     /// Sets the gauge.
     pub(super) fn observe(&self) {
-        instruments::entries(NAME, self.known.entry_count());
+        instruments::entries(NAME, self.known.len() as u64);
     }
 
     /// The bodies of marks that were just listed for this caller.
@@ -215,7 +220,7 @@ mod tests {
         let third = listed(&store, guest).await;
         change(|content| content.visibility = Visibility::Private).await;
         assert!(listed(&store, guest).await.is_empty());
-        bodies.known.invalidate_all();
+        bodies.known.clear();
         assert!(bodies.of(&store, guest, &third).await.unwrap().is_empty());
         assert_eq!(bodies.of(&store, host, &third).await.unwrap().len(), 1);
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, Header, Validation};
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use crate::{config::Secret, domain::clock::Clock};
 /// How an API key begins, so that people and scanners know one.
 pub(crate) const KEY_PREFIX: &str = "cvk_";
 /// Access tokens that are remembered.
-const KNOWN_MAX: u64 = 16_384;
+const KNOWN_MAX: usize = 16_384;
 /// Issuer and audience of access tokens.
 const ISSUER: &str = "convoke";
 

@@ -14,6 +14,15 @@ use super::{
 };
 use crate::domain::{change::ChangeKind, clock::later};
 
+/// That a delivery which is named by its number waits. `state = 'pending'` is the condition of several indexes, one of which
+/// PostgreSQL would go through as a whole instead, while it believes that nothing waits.
+macro_rules! unfinished {
+    () => {
+        "state NOT IN ('delivered', 'dead')"
+    };
+}
+pub(super) use unfinished;
+
 /// One delivery, claimed.
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -119,17 +128,26 @@ pub(super) async fn select_due(
     limit: u32,
     now: jiff::Timestamp,
 ) -> Result<Vec<DeliveryRow>, Error> {
+    // Whether one is held back is asked of its own index, one by one: `OFFSET 0` keeps PostgreSQL from joining instead, and what
+    // is not finished from taking another index. It believes for minutes that nothing waits, and would go through all that does for
+    // each.
     macro_rules! due {
-        () => {
-            "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.traceparent, d.attempts, d.created_at \
-             FROM deliveries d JOIN changes c ON c.id = d.change_id \
-             WHERE d.state = 'pending' AND d.channel = $1 AND d.due_at <= $2 AND NOT EXISTS (SELECT 1 FROM deliveries b \
-             WHERE b.state = 'pending' AND b.recipient_id = d.recipient_id AND b.event_id = d.event_id \
-             AND b.channel = d.channel AND b.due_at > $2 AND b.id < d.id) \
-             ORDER BY d.id LIMIT $3"
+        ($alone:literal) => {
+            concat!(
+                "SELECT d.id, d.change_id, c.kind, d.event_id, d.recipient_id, c.traceparent, d.attempts, d.created_at \
+                 FROM deliveries d JOIN changes c ON c.id = d.change_id \
+                 WHERE d.state = 'pending' AND d.channel = $1 AND d.due_at <= $2 AND NOT EXISTS (SELECT 1 FROM deliveries b \
+                 WHERE b.finished_at IS NULL AND b.recipient_id = d.recipient_id AND b.event_id = d.event_id \
+                 AND b.channel = d.channel AND b.due_at > $2 AND b.id < d.id",
+                $alone,
+                ") ORDER BY d.id LIMIT $3"
+            )
         };
     }
-    const SELECT: Sql = Sql::each(concat!(due!(), " FOR UPDATE OF d SKIP LOCKED"), due!());
+    const SELECT: Sql = Sql::each(
+        concat!(due!(" OFFSET 0"), " FOR UPDATE OF d SKIP LOCKED"),
+        due!(""),
+    );
     lock_claims(session).await?;
     statement!(session, "deliveries.select_due", SELECT, |sql, link| {
         query_as::<_, DeliveryRow>(sql)
@@ -153,7 +171,7 @@ impl Store {
     ) -> Result<Vec<Delivery>, Error> {
         const LEASE: Sql = Sql::each(
             "UPDATE deliveries SET due_at = $1, attempts = attempts + 1 \
-             WHERE id IN (SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text($2) AS t (value))",
+             WHERE id = ANY (ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text($2) AS t (value)))",
             "UPDATE deliveries SET due_at = $1, attempts = attempts + 1 WHERE id IN (SELECT value FROM json_each($2))",
         );
         transaction!(self, "deliveries.claim", |tx| {
@@ -182,14 +200,16 @@ impl Store {
         error: &str,
         policy: &RetryPolicy,
     ) -> Result<bool, Error> {
-        const AGAIN: Sql = Sql::same(
+        const AGAIN: Sql = Sql::same(concat!(
             "UPDATE deliveries SET due_at = $3, last_error = $4 \
-             WHERE id = $1 AND attempts = $2 AND state = 'pending'",
-        );
-        const BURY: Sql = Sql::same(
+             WHERE id = $1 AND attempts = $2 AND ",
+            unfinished!()
+        ));
+        const BURY: Sql = Sql::same(concat!(
             "UPDATE deliveries SET state = 'dead', finished_at = $3, last_error = $4 \
-             WHERE id = $1 AND attempts = $2 AND state = 'pending'",
-        );
+             WHERE id = $1 AND attempts = $2 AND ",
+            unfinished!()
+        ));
         let pause = policy.pause(delivery.attempt);
         transaction!(self, "deliveries.fail", |tx| {
             let now = self.clock().now();
@@ -221,10 +241,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn release_delivery(&self, delivery: &Delivery) -> Result<(), Error> {
-        const SQL: Sql = Sql::same(
+        const SQL: Sql = Sql::same(concat!(
             "UPDATE deliveries SET due_at = $3, attempts = attempts - 1 \
-             WHERE id = $1 AND attempts = $2 AND state = 'pending'",
-        );
+             WHERE id = $1 AND attempts = $2 AND ",
+            unfinished!()
+        ));
         transaction!(self, "deliveries.release", |tx| {
             let now = Timestamp(self.clock().now());
             statement!(tx, "deliveries.give_back", SQL, |sql, link| {

@@ -11,7 +11,10 @@ use std::{
 
 use futures_util::FutureExt as _;
 use sqlx::{FromRow, Row as _, postgres::PgRow, query_as, query_scalar};
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    task::yield_now,
+};
 use uuid::Uuid;
 
 use super::{
@@ -132,6 +135,8 @@ impl Queue {
     pub(super) async fn serve(self: Arc<Self>, store: Weak<Inner>) {
         loop {
             self.arrived.notified().await;
+            // Whoever is ready to ask, too, asks first, and shares the statement.
+            yield_now().await;
             let Some(inner) = store.upgrade() else { return };
             let taken = self.take();
             if taken.is_empty() {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     Store,
     columns::Timestamp,
-    deliveries::{Delivery, select_due},
+    deliveries::{Delivery, select_due, unfinished},
     engine::{Session, Sql, statement, transaction},
     error::Error,
 };
@@ -59,10 +59,16 @@ async fn tell(
          ON CONFLICT (change_id, recipient_id) DO NOTHING",
     );
     const FINISH: Sql = Sql::each(
-        "UPDATE deliveries SET state = 'delivered', last_error = NULL, finished_at = $2, attempts = attempts + $3 \
-         WHERE state = 'pending' AND id IN (SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text($1) AS t (value))",
-        "UPDATE deliveries SET state = 'delivered', last_error = NULL, finished_at = $2, attempts = attempts + $3 \
-         WHERE state = 'pending' AND id IN (SELECT value FROM json_each($1))",
+        concat!(
+            "UPDATE deliveries SET state = 'delivered', last_error = NULL, finished_at = $2, attempts = attempts + $3 \
+             WHERE id = ANY (ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text($1) AS t (value))) AND ",
+            unfinished!()
+        ),
+        concat!(
+            "UPDATE deliveries SET state = 'delivered', last_error = NULL, finished_at = $2, attempts = attempts + $3 \
+             WHERE id IN (SELECT value FROM json_each($1)) AND ",
+            unfinished!()
+        ),
     );
     let hex = |id: Uuid| id.simple().to_string();
     let told: Vec<[String; 3]> = deliveries

@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError};
 use futures_util::FutureExt as _;
 use sqlx::{SqliteConnection, query};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
+use tokio::task::yield_now;
 
 use super::batch::{Finished, Queued};
 use super::engine::Engine;
@@ -256,6 +257,8 @@ impl Writer {
     pub(super) async fn run_committer(self) {
         loop {
             self.wake.notified().await;
+            // Whoever is ready to write, too, hands it over first, and shares the commit.
+            yield_now().await;
             // The jobs at hand are lost with it, and told so by the loss of their senders; whoever else waits is committed next.
             if AssertUnwindSafe(self.commit())
                 .catch_unwind()

@@ -1,5 +1,6 @@
 //! The database.
 
+mod backlog;
 mod cancellation;
 pub(crate) mod change_log;
 mod copy;
