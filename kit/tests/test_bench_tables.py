@@ -42,15 +42,24 @@ class Limits(unittest.TestCase):
 class Modes(unittest.TestCase):
     def test_shares_are_of_no_telemetry(self) -> None:
         taken = {
-            (name, mode): cpu
+            (name, mode): [cpu, 2 * cpu, 3 * cpu]
             for name in MEASURED
-            for mode, cpu in (("off", 100), ("default", 125), ("everything", 151))
+            for mode, cpu in (("off", 50.0), ("default", 62.5), ("everything", 75.5))
         }
         self.assertIn("| get | 100 | 125 (1.25 ×) | 151 (1.51 ×) |", modes_table(taken))
         self.assertEqual([one.reached for one in modes_targets(taken, "sqlite")[:2]], [True, False])
 
+    def test_a_share_is_of_its_own_round(self) -> None:
+        taken = {
+            (name, mode): cpu
+            for name in MEASURED
+            for mode, cpu in (("off", [100.0, 200.0, 150.0]), ("default", [110.0, 220.0, 300.0]), ("everything", [1.0]))
+        }
+        # Of the medians it would be 1.47.
+        self.assertIn("| get | 150 | 220 (1.10 ×) |", modes_table(taken))
+
     def test_a_binary_without_the_switch_has_no_shares(self) -> None:
-        taken = {(name, mode): 100.0 for name in MEASURED for mode in ("default", "everything")}
+        taken = {(name, mode): [100.0] for name in MEASURED for mode in ("default", "everything")}
         self.assertIn("| get | not measured | 100 | 100 |", modes_table(taken))
         self.assertEqual({one.reached for one in modes_targets(taken, "sqlite")}, {None})
 
