@@ -1,0 +1,2 @@
+-- Only for PostgreSQL: SQLite writes words into its index at once.
+SELECT 1;
