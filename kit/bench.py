@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kit import bench_report
 from kit.bench_limits import Captured, Limit, bare, capture, pgbench, sqlite
-from kit.bench_modes import MODES, NoSwitchError, measure_modes, mode, modes_table, modes_targets
+from kit.bench_modes import MODES, NoSwitchError, Taken, measure_modes, mode, modes_table, modes_targets
 from kit.bench_operations import OPERATIONS, WRITES, operations
 from kit.bench_report import Target, ratio, show, table, targets_table
 from kit.bench_world import ENGINES, Figures, Worlds, batch_size, measure, running
@@ -40,8 +40,8 @@ class Found:
     batches: dict[str, float] = field(default_factory=dict)
     pgbench: dict[tuple[str, int], Limit] = field(default_factory=dict)
     sqlite: dict[tuple[str, str], Limit] = field(default_factory=dict)
-    bare: dict[str, Limit] = field(default_factory=dict)
-    modes: dict[str, dict[tuple[str, str], float]] = field(default_factory=dict)
+    bare: dict[tuple[str, str], Limit] = field(default_factory=dict)
+    modes: dict[str, Taken] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def rate(self, engine: str, operation: str) -> float | None:
@@ -142,13 +142,12 @@ def figures(
             print(engine, *figure_cells(operation, seen), flush=True)
             if operation in WRITES and engine == "sqlite":
                 found.batches[operation] = batch_size(now.service, batches).mean
+            if operation in captured and operation in OF_BARE:
+                with bare(now) as loaded:
+                    found.bare[engine, operation] = loaded(operation, options.connections, options.seconds)
+                    print("bare", operation, found.bare[engine, operation], flush=True)
             if operation in captured:
                 limit(options, worlds, engine, captured[operation], operation, found)
-        if captured and engine == options.engine[0]:
-            with bare(now) as loaded:
-                for operation in OF_BARE:
-                    found.bare[operation] = loaded(operation, options.connections, options.seconds / 2)
-                    print("bare", operation, found.bare[operation], flush=True)
         if "many" in options.part:
             for operation in options.operation:
                 seen = found.many[engine, operation] = measure(now, operation, MANY, options.seconds)
@@ -245,12 +244,12 @@ def limits_table(options: argparse.Namespace, found: Found) -> str:
                 show(batched.rate if batched else None),
                 show(found.batches.get(name)),
                 show(ratio(found.rate("sqlite", name), (batched or alone).rate if alone else None)),
-                show(found.bare[name].rate if name in found.bare else None),
-                show(found.bare[name].cpu_us if name in found.bare else None),
+                *(show(limit.cpu_us if (limit := found.bare.get((engine, name))) else None) for engine in ENGINES),
             ]
         )
     head = ["operation", *(f"pgbench {n}" for n in CLIENTS), "its PostgreSQL µs", "Convoke ÷ pgbench", "SQLite alone"]
-    head += ["SQLite batched", "writes a commit", "Convoke ÷ SQLite", "bare handler", "its µs"]
+    head += ["SQLite batched", "writes a commit", "Convoke ÷ SQLite"]
+    head += [f"bare handler's µs beside {engine}" for engine in ENGINES]
     return table(head, rows)
 
 
@@ -264,7 +263,7 @@ def limit_targets(found: Found) -> list[Target]:
     for engine in ENGINES:
         for name, bound in OF_BARE.items():
             seen = found.figures.get((engine, name))
-            bare_us = found.bare[name].cpu_us if name in found.bare else None
-            share = ratio(seen.service_us if seen else None, bare_us)
+            beside = found.bare.get((engine, name))
+            share = ratio(seen.service_us if seen else None, beside.cpu_us if beside else None)
             targets.append(Target(f"{engine} {name}: CPU ÷ a handler that only serialises", bound, share))
     return targets
