@@ -18,7 +18,7 @@ from kit.bench_limits import Captured, Limit, bare, capture, pgbench, sqlite
 from kit.bench_modes import MODES, NoSwitchError, Taken, measure_modes, mode, modes_table, modes_targets
 from kit.bench_operations import OPERATIONS, WRITES, operations
 from kit.bench_report import Target, ratio, show, table, targets_table
-from kit.bench_world import ENGINES, Figures, Worlds, batch_size, measure, running
+from kit.bench_world import ENGINES, Figures, Running, Worlds, batch_size, measure, running
 from kit.copy_bench import FailedError
 from kit.process import StartError, scratch_folder, stopped_at_end
 
@@ -142,22 +142,22 @@ def figures(
             print(engine, *figure_cells(operation, seen), flush=True)
             if operation in WRITES and engine == "sqlite":
                 found.batches[operation] = batch_size(now.service, batches).mean
-            if operation in captured and operation in OF_BARE:
-                with bare(now) as loaded:
-                    found.bare[engine, operation] = loaded(operation, options.connections, options.seconds)
-                    print("bare", operation, found.bare[engine, operation], flush=True)
             if operation in captured:
-                limit(options, worlds, engine, captured[operation], operation, found)
+                limit(options, now, captured[operation], operation, found)
         if "many" in options.part:
             for operation in options.operation:
                 seen = found.many[engine, operation] = measure(now, operation, MANY, options.seconds)
                 print(engine, MANY, *figure_cells(operation, seen), flush=True)
 
 
-def limit(
-    options: argparse.Namespace, worlds: Worlds, engine: str, captured: Captured, operation: str, found: Found
-) -> None:
-    """What the database makes of the same statements alone; the service is idle meanwhile."""
+def limit(options: argparse.Namespace, now: Running, captured: Captured, operation: str, found: Found) -> None:
+    """What a handler that only serialises makes of the same answers, and the database of the same statements alone; the
+    service is idle meanwhile."""
+    worlds, engine = now.worlds, now.engine
+    if operation in OF_BARE:
+        with bare(now) as loaded:
+            found.bare[engine, operation] = loaded(operation, options.connections, options.seconds)
+            print("bare", operation, found.bare[engine, operation], flush=True)
     if engine == "postgres":
         for clients in CLIENTS:
             found.pgbench[operation, clients] = pgbench(worlds, operation, captured.scripts, clients, options.seconds)
