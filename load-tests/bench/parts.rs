@@ -11,7 +11,7 @@ use convoke::domain::page::{decode_cursor, encode_cursor};
 use convoke::domain::when::{When, parse_instant};
 use convoke::telemetry::instruments::requests::{Requests, Route};
 use convoke::telemetry::logs::LineFormat;
-use convoke::telemetry::traces::{TraceParent, server_span, traceresponse_header};
+use convoke::telemetry::traces::{TraceParent, server_span};
 use convoke::telemetry::{Exposition, LogFormat, RequestScope, in_flight::InFlight};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, header};
@@ -134,19 +134,14 @@ fn reading(c: &mut Criterion) {
 fn telemetry(c: &mut Criterion) {
     let mut group = c.benchmark_group("telemetry");
     group.bench_function("id of a request", |b| b.iter(|| new_id().to_string()));
-    let (id, trace_id) = (new_id().to_string(), "a".repeat(32));
-    let given = || (id.clone(), trace_id.clone());
-    let made = |(id, trace_id): (String, String)| {
-        let (path, span_id) = ("/api/v1/events/".to_owned(), "b".repeat(16));
-        RequestScope::new(id, path, trace_id, span_id, false)
-    };
+    let (id, started) = (new_id().to_string(), Instant::now());
+    let ids = server_span("GET", ROUTE, &HeaderMap::new()).ids;
+    let given = || id.clone();
+    let made = |id| RequestScope::new(id, "/api/v1/events/".to_owned(), ids, started);
     group.bench_function("scope of a request", |b| {
         b.iter_batched(given, made, BatchSize::SmallInput);
     });
     let scope = made(given());
-    group.bench_function("traceresponse", |b| {
-        b.iter(|| traceresponse_header(&scope.trace_id, &scope.span_id, scope.sampled));
-    });
     let mut headers = HeaderMap::new();
     headers.insert("traceparent", HeaderValue::from_static(PARENT));
     group.bench_function("span that is not recorded", |b| {

@@ -126,7 +126,7 @@ impl IntoResponse for Problem {
         let (request_id, trace_id, path) = match &scope {
             Some(scope) => (
                 scope.request_id.as_str(),
-                scope.trace_id.as_str(),
+                scope.trace_id(),
                 scope.path.as_str(),
             ),
             None => ("", "", ""),

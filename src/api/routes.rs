@@ -1,9 +1,6 @@
 //! The route table, and the names of routes in telemetry.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{Router, extract::State, routing::get};
 use http::StatusCode;
@@ -114,9 +111,8 @@ type Series = (&'static str, String, Vec<(u16, &'static str)>);
 /// The names of routes.
 #[derive(Debug)]
 pub(super) struct Routes {
-    canonical: HashMap<String, Arc<str>>,
-    /// Method and route of every operation.
-    operations: HashSet<(&'static str, Arc<str>)>,
+    /// By each way to write a path: its name, and the methods that it knows.
+    canonical: HashMap<String, (Arc<str>, Vec<&'static str>)>,
     unmatched: Arc<str>,
     series: Vec<Series>,
 }
@@ -126,7 +122,6 @@ impl Routes {
     pub(super) fn new(document: &Value) -> Self {
         let mut routes = Self {
             canonical: HashMap::new(),
-            operations: HashSet::new(),
             unmatched: Arc::from(UNMATCHED),
             series: Vec::new(),
         };
@@ -155,18 +150,20 @@ impl Routes {
 
     fn add(&mut self, method: &'static str, path: &str, outcomes: Vec<(u16, &'static str)>) {
         let name: Arc<str> = Arc::from(path);
-        self.canonical.insert(twin(path), Arc::clone(&name));
-        self.canonical.insert(path.to_owned(), Arc::clone(&name));
-        self.operations.insert((method, name));
+        for written in [twin(path), path.to_owned()] {
+            let known = self.canonical.entry(written);
+            let (_, methods) = known.or_insert_with(|| (Arc::clone(&name), Vec::new()));
+            methods.push(method);
+        }
         self.series.push((method, path.to_owned(), outcomes));
     }
 
     /// The name of the operation that matched, whichever way its path was written; a method that the path does not know matches
     /// nothing.
     pub(super) fn canonical(&self, method: &'static str, matched: Option<&str>) -> Arc<str> {
-        let name = matched.and_then(|matched| self.canonical.get(matched));
-        let name = name.filter(|name| self.operations.contains(&(method, Arc::clone(name))));
-        Arc::clone(name.unwrap_or(&self.unmatched))
+        let known = matched.and_then(|matched| self.canonical.get(matched));
+        let known = known.filter(|(_, methods)| methods.contains(&method));
+        Arc::clone(known.map_or(&self.unmatched, |(name, _)| name))
     }
 
     /// The series that exist from the start.

@@ -211,12 +211,13 @@ pub(super) struct Timing {
 impl Timing {
     pub(super) fn start(engine: Engine, name: &'static str, text: &'static str) -> Self {
         let span = traces::database_span(engine.as_str(), name, text);
+        let step = recording::Open::start(StepKind::Database, name);
         Self {
             engine,
             name,
-            step: recording::Open::start(StepKind::Database, name),
+            _doing: scope::doing_since(name, step.started()),
+            step,
             span,
-            _doing: scope::doing(name),
         }
     }
 

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use opentelemetry::trace::{SpanId, TraceContextExt as _, TraceId};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::scope::RequestScope;
+use super::wall_clock;
 
 /// How long a bucket keeps what it has: nobody scrapes more often.
 const KEPT_FOR: Duration = Duration::from_secs(1);
@@ -28,17 +29,14 @@ pub enum Source<'a> {
 impl Source<'_> {
     fn is_sampled(self) -> bool {
         match self {
-            Self::Request(scope) => scope.sampled,
+            Self::Request(scope) => scope.ids.sampled,
             Self::Span(span) => !span.is_disabled(),
         }
     }
 
     fn ids(self) -> Option<(TraceId, SpanId)> {
         match self {
-            Self::Request(scope) => Some((
-                TraceId::from_hex(&scope.trace_id).ok()?,
-                SpanId::from_hex(&scope.span_id).ok()?,
-            )),
+            Self::Request(scope) => Some((scope.ids.trace_id, scope.ids.span_id)),
             Self::Span(span) => {
                 let context = span.context();
                 let span = context.span();
@@ -142,16 +140,6 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "it is compared with the time of a scrape, whatever the injected clock says"
-)]
-fn wall_clock() -> Duration {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-}
-
 /// All exemplars as they are now: by the beginning of the bucket's line, one for each bucket.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot(HashMap<Box<str>, Vec<Option<Exemplar>>>);
@@ -178,6 +166,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::scope::tests::scope;
 
     const BOUNDS: &[f64] = &[0.1, 1.0];
 
@@ -213,13 +202,7 @@ mod tests {
     fn what_is_not_sampled_allocates_nothing() {
         let series = Series::new("unsampled_bucket{".to_owned(), BOUNDS);
         series.offer(0.05, Source::Span(&tracing::Span::none()));
-        let scope = RequestScope::new(
-            "r".into(),
-            "/p".into(),
-            "a".repeat(32),
-            "b".repeat(16),
-            false,
-        );
+        let scope = scope("r", false);
         series.offer(0.05, Source::Request(&scope));
         assert!(series.slots.get().is_none());
         assert_eq!(kept(&series, 0), None);
@@ -228,14 +211,13 @@ mod tests {
     #[test]
     fn a_sampled_requests_ids_are_kept() {
         let series = Series::new("sampled_bucket{".to_owned(), BOUNDS);
-        let (trace, span) = ("a".repeat(32), "b".repeat(16));
-        let scope = RequestScope::new("r".into(), "/p".into(), trace.clone(), span.clone(), true);
+        let scope = scope("r", true);
         series.offer(0.5, Source::Request(&scope));
         let snapshot = Snapshot::take();
         let found = snapshot.find("sampled_bucket{", 1).unwrap();
         assert_eq!(
-            (found.trace_id.to_string(), found.span_id.to_string()),
-            (trace, span)
+            (found.trace_id, found.span_id),
+            (scope.ids.trace_id, scope.ids.span_id)
         );
         assert!(found.at > Duration::from_secs(1_700_000_000));
     }

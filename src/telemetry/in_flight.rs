@@ -138,7 +138,7 @@ impl Entry {
             route: Arc::clone(&self.route),
             path: scope.path.clone(),
             request_id: scope.request_id.clone(),
-            trace_id: scope.trace_id.clone(),
+            trace_id: scope.trace_id().to_owned(),
             principal: scope.principal(),
             phase: phase.map(|(name, _)| name),
             phase_seconds: phase.map(|(_, since)| since.elapsed().as_secs_f64()),
@@ -173,8 +173,7 @@ mod tests {
     use crate::telemetry::scope;
 
     fn enter(all: &InFlight, id: &str) -> (Tracked, Arc<RequestScope>) {
-        let ids = ("a".repeat(32), "b".repeat(16));
-        let scope = RequestScope::new(id.to_owned(), "/p".into(), ids.0, ids.1, false);
+        let scope = scope::tests::scope(id, false);
         let route = Arc::from("/p/{id}");
         (all.enter("GET", &route, Instant::now(), &scope), scope)
     }

@@ -176,7 +176,7 @@ fn count_lines(bytes: &[u8]) -> u64 {
     u64::try_from(ends.max(1)).unwrap_or(u64::MAX)
 }
 
-impl Write for LogWriter {
+impl Write for &LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line);
         Ok(line.len())
@@ -188,10 +188,10 @@ impl Write for LogWriter {
 }
 
 impl<'a> MakeWriter<'a> for LogWriter {
-    type Writer = Self;
+    type Writer = &'a Self;
 
     fn make_writer(&'a self) -> Self::Writer {
-        self.clone()
+        self
     }
 }
 

@@ -1,17 +1,19 @@
 //! The shape of a log line: one JSON object, or one readable line for a terminal.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt::{self, Write as _};
-use std::time::{Duration, SystemTime};
+use std::rc::Rc;
 
 use opentelemetry::trace::TraceContextExt as _;
+use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{recording, scope};
+use super::{recording, scope, wall_clock};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -70,97 +72,125 @@ where
 
 impl LineFormat {
     fn write(self, out: &mut Writer<'_>, event: &Event<'_>, fields: &mut Fields) -> fmt::Result {
+        let keys = &*fields.keys_of(event.metadata());
         fields.clear();
         match self.format {
             LogFormat::Json => {
-                event.record(&mut JsonVisitor(fields));
+                event.record(&mut JsonVisitor { fields, keys });
                 record(event, fields);
                 write_json(out, event, fields)
             }
             LogFormat::Pretty => {
                 if recording::is_on() {
-                    event.record(&mut JsonVisitor(fields));
+                    event.record(&mut JsonVisitor { fields, keys });
                     record(event, fields);
                     fields.clear();
                 }
-                event.record(&mut PrettyVisitor(fields));
+                event.record(&mut PrettyVisitor { fields, keys });
                 write_pretty(out, event, fields)
             }
         }
     }
 }
 
-/// What one event said: its message, and its other fields already rendered.
+/// What becomes of a field of a callsite.
+#[derive(Debug)]
+enum Key {
+    /// It is the line's own message.
+    Message,
+    /// A member; how its name is written in JSON, from the comma before it to the colon behind it.
+    Member(Box<str>),
+    /// One of its name came before it.
+    Repeated,
+}
+
+impl Key {
+    fn new(name: &str, before: &[&str]) -> Self {
+        if before.contains(&name) {
+            return Self::Repeated;
+        }
+        if name == "message" {
+            return Self::Message;
+        }
+        let mut text = String::from(",\"");
+        let name = name.strip_prefix("r#").unwrap_or(name);
+        if RESERVED.contains(&name) || name.starts_with("field.") {
+            text.push_str("field.");
+        }
+        escape(&mut text, name);
+        text.push_str("\":");
+        Self::Member(text.into())
+    }
+}
+
+/// What one event said: its message, and its other fields already rendered. The room for them is used again.
 #[derive(Default)]
 struct Fields {
     message: String,
     rest: String,
     scratch: String,
-    seen: Vec<&'static str>,
+    line: String,
+    /// As many as there are places in the program that log.
+    keys: HashMap<Identifier, Rc<[Key]>>,
 }
 
 impl Fields {
     fn clear(&mut self) {
         self.message.clear();
         self.rest.clear();
-        self.seen.clear();
     }
 
-    /// Notes a name and answers whether it is the first of its kind. The few fields of an event make a scan
-    /// cheaper than a set.
-    fn first(&mut self, name: &'static str) -> bool {
-        let first = !self.seen.contains(&name);
-        if first {
-            self.seen.push(name);
-        }
-        first
-    }
-
-    /// Starts a JSON member; `false` when the name was there before.
-    fn json_key(&mut self, name: &'static str) -> bool {
-        let name = name.strip_prefix("r#").unwrap_or(name);
-        if !self.first(name) {
-            return false;
-        }
-        self.rest.push_str(",\"");
-        if RESERVED.contains(&name) || name.starts_with("field.") {
-            self.rest.push_str("field.");
-        }
-        escape(&mut self.rest, name);
-        self.rest.push_str("\":");
-        true
+    /// What becomes of the fields of a callsite, in their order; found out when it first logs.
+    fn keys_of(&mut self, metadata: &'static Metadata<'static>) -> Rc<[Key]> {
+        let keys = self.keys.entry(metadata.callsite()).or_insert_with(|| {
+            let names: Vec<&str> = metadata.fields().iter().map(|one| one.name()).collect();
+            let keys = names.iter().enumerate();
+            keys.map(|(at, name)| Key::new(name, names.get(..at).unwrap_or_default()))
+                .collect()
+        });
+        Rc::clone(keys)
     }
 }
 
-struct JsonVisitor<'a>(&'a mut Fields);
+struct JsonVisitor<'a> {
+    fields: &'a mut Fields,
+    keys: &'a [Key],
+}
 
 impl JsonVisitor<'_> {
-    fn raw(&mut self, field: &Field, value: impl fmt::Display) {
-        if self.0.json_key(field.name()) {
-            let _ = write!(self.0.rest, "{value}");
+    /// Begins a member; `false` when the field is none.
+    fn key(&mut self, field: &Field) -> bool {
+        let Some(Key::Member(key)) = self.keys.get(field.index()) else {
+            return false;
+        };
+        self.fields.rest.push_str(key);
+        true
+    }
+
+    fn raw(&mut self, field: &Field, value: &str) {
+        if self.key(field) {
+            self.fields.rest.push_str(value);
         }
     }
 }
 
 impl Visit for JsonVisitor<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
-            if self.0.first("message") {
-                self.0.message.push_str(value);
-            }
-        } else if self.0.json_key(field.name()) {
-            self.0.rest.push('"');
-            escape(&mut self.0.rest, value);
-            self.0.rest.push('"');
+        if let Some(Key::Message) = self.keys.get(field.index()) {
+            self.fields.message.push_str(value);
+        } else if self.key(field) {
+            self.fields.rest.push('"');
+            escape(&mut self.fields.rest, value);
+            self.fields.rest.push('"');
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let mut text = std::mem::take(&mut self.0.scratch);
+        let mut text = std::mem::take(&mut self.fields.scratch);
         text.clear();
         let _ = write!(text, "{value:?}");
         self.record_str(field, &text);
-        self.0.scratch = text;
+        self.fields.scratch = text;
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
@@ -175,36 +205,39 @@ impl Visit for JsonVisitor<'_> {
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         if value.is_finite() {
-            self.raw(field, value);
+            self.raw(field, zmij::Buffer::new().format_finite(value));
         } else {
             self.raw(field, "null");
         }
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.raw(field, value);
+        self.raw(field, itoa::Buffer::new().format(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.raw(field, value);
+        self.raw(field, itoa::Buffer::new().format(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.raw(field, value);
+        self.raw(field, if value { "true" } else { "false" });
     }
 }
 
-struct PrettyVisitor<'a>(&'a mut Fields);
+struct PrettyVisitor<'a> {
+    fields: &'a mut Fields,
+    keys: &'a [Key],
+}
 
 impl Visit for PrettyVisitor<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        let name = field.name();
-        if !self.0.first(name) {
-        } else if name == "message" {
-            escape(&mut self.0.message, value);
-        } else {
-            let _ = write!(self.0.rest, " {name}=");
-            escape(&mut self.0.rest, value);
+        match self.keys.get(field.index()) {
+            Some(Key::Message) => escape(&mut self.fields.message, value),
+            Some(Key::Member(_)) => {
+                let _ = write!(self.fields.rest, " {}=", field.name());
+                escape(&mut self.fields.rest, value);
+            }
+            Some(Key::Repeated) | None => {}
         }
     }
 
@@ -221,50 +254,50 @@ fn record(event: &Event<'_>, fields: &Fields) {
 }
 
 fn write_json(out: &mut Writer<'_>, event: &Event<'_>, fields: &mut Fields) -> fmt::Result {
-    out.write_str("{\"timestamp\":\"")?;
-    write_timestamp(out, now())?;
-    out.write_str("\",\"level\":\"")?;
-    out.write_str(event.metadata().level().as_str())?;
-    out.write_str("\",\"target\":\"")?;
-    fields.scratch.clear();
-    escape(&mut fields.scratch, event.metadata().target());
-    fields.scratch.push_str("\",\"message\":\"");
-    escape(&mut fields.scratch, &fields.message);
-    fields.scratch.push('"');
-    out.write_str(&fields.scratch)?;
+    let line = &mut fields.line;
+    line.clear();
+    line.push_str("{\"timestamp\":\"");
+    wall_clock::push(line, wall_clock::now());
+    line.push_str("\",\"level\":\"");
+    line.push_str(event.metadata().level().as_str());
+    line.push_str("\",\"target\":\"");
+    escape(line, event.metadata().target());
+    line.push_str("\",\"message\":\"");
+    escape(line, &fields.message);
+    line.push('"');
 
     let in_request = scope::with_current(|scope| {
-        out.write_str(",\"trace_id\":\"")?;
-        out.write_str(&scope.trace_id)?;
-        out.write_str("\",\"span_id\":\"")?;
-        out.write_str(&scope.span_id)?;
+        line.push_str(",\"trace_id\":\"");
+        line.push_str(scope.trace_id());
+        line.push_str("\",\"span_id\":\"");
+        line.push_str(scope.span_id());
         // The one id that a client may have chosen.
-        out.write_str("\",\"request_id\":\"")?;
-        fields.scratch.clear();
-        escape(&mut fields.scratch, &scope.request_id);
-        out.write_str(&fields.scratch)?;
-        out.write_char('"')
+        line.push_str("\",\"request_id\":\"");
+        escape(line, &scope.request_id);
+        line.push('"');
     });
-    match in_request {
-        Some(written) => written?,
-        None => opentelemetry::Context::map_current(|context| {
+    if in_request.is_none() {
+        opentelemetry::Context::map_current(|context| {
             let span = context.span();
             let ids = span.span_context();
             if ids.is_valid() {
                 let (trace, span) = (ids.trace_id(), ids.span_id());
-                write!(out, ",\"trace_id\":\"{trace}\",\"span_id\":\"{span}\"")
+                write!(line, ",\"trace_id\":\"{trace}\",\"span_id\":\"{span}\"")
             } else {
                 Ok(())
             }
-        })?,
+        })?;
     }
-    out.write_str(&fields.rest)?;
-    out.write_str("}\n")
+    line.push_str(&fields.rest);
+    line.push_str("}\n");
+    out.write_str(line)
 }
 
 fn write_pretty(out: &mut Writer<'_>, event: &Event<'_>, fields: &Fields) -> fmt::Result {
     let level = *event.metadata().level();
-    write_timestamp(out, now())?;
+    let mut timestamp = String::new();
+    wall_clock::push(&mut timestamp, wall_clock::now());
+    out.write_str(&timestamp)?;
     if out.has_ansi_escapes() {
         let colour = match level {
             Level::ERROR => "31",
@@ -278,7 +311,8 @@ fn write_pretty(out: &mut Writer<'_>, event: &Event<'_>, fields: &Fields) -> fmt
     }
     write!(out, "{}: {}", event.metadata().target(), fields.message)?;
     out.write_str(&fields.rest)?;
-    if let Some(written) = scope::with_current(|scope| write!(out, " trace_id={}", scope.trace_id))
+    if let Some(written) =
+        scope::with_current(|scope| write!(out, " trace_id={}", scope.trace_id()))
     {
         written?;
     }
@@ -287,63 +321,35 @@ fn write_pretty(out: &mut Writer<'_>, event: &Event<'_>, fields: &Fields) -> fmt
 
 /// Appends a text as the inside of a JSON string (RFC 8259, section 7).
 fn escape(out: &mut String, text: &str) {
-    let mut clean_from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let short = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0x00..=0x1f | 0x7f => "",
-            _ => continue,
-        };
-        out.push_str(text.get(clean_from..at).unwrap_or_default());
-        if short.is_empty() {
-            let _ = write!(out, "\\u{byte:04x}");
-        } else {
-            out.push_str(short);
-        }
-        clean_from = at + 1;
-    }
-    out.push_str(text.get(clean_from..).unwrap_or_default());
-}
-
-/// The time since the epoch by the machine's clock, for what operators read.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a log line tells when it was written, whatever the injected clock says"
-)]
-pub fn now() -> Duration {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-}
-
-/// Writes a time since the epoch as RFC 3339 with microseconds, in UTC.
-fn write_timestamp(out: &mut impl fmt::Write, since_epoch: Duration) -> fmt::Result {
-    let seconds = since_epoch.as_secs();
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    // Howard Hinnant's `civil_from_days`: years begin in March, so that the leap day comes last.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
+    // Nearly every text is clean; without a way out of the loop it is looked at many bytes at a time.
+    let clean = text
+        .bytes()
+        .fold(true, |clean, byte| clean & is_clean(byte));
+    if clean {
+        out.push_str(text);
     } else {
-        shifted_month - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
-    let micros = since_epoch.subsec_micros();
-    write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z"
-    )
+        escape_each(out, text);
+    }
+}
+
+fn is_clean(byte: u8) -> bool {
+    !matches!(byte, 0..=0x1f | b'"' | b'\\' | 0x7f)
+}
+
+fn escape_each(out: &mut String, text: &str) {
+    for each in text.chars() {
+        match each {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\0'..='\x1f' | '\x7f' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(each));
+            }
+            _ => out.push(each),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -17,14 +17,16 @@ pub mod scope;
 pub mod signals;
 mod subscriber;
 pub mod traces;
+mod wall_clock;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::exposition::Exposition;
 pub use self::log_control::{FilterError, LogControl};
-pub use self::logs::{LogFormat, now as wall_clock};
+pub use self::logs::LogFormat;
 pub use self::scope::RequestScope;
+pub use self::wall_clock::now as wall_clock;
 
 use self::instruments::pipeline;
 use self::log_writer::LogWriter;

@@ -104,8 +104,13 @@ pub struct Recording {
 impl Recording {
     /// Begins now.
     pub fn start() -> Self {
+        Self::since(Instant::now())
+    }
+
+    /// Of work that began at `started`.
+    pub fn since(started: Instant) -> Self {
         Self {
-            started: Instant::now(),
+            started,
             held: Mutex::default(),
         }
     }
@@ -236,6 +241,11 @@ impl Open {
             started: Instant::now(),
             closed: AtomicBool::new(false),
         }
+    }
+
+    /// When it began.
+    pub fn started(&self) -> Instant {
+        self.started
     }
 
     /// Says that it came to its end, which the caller notes; answers how long it took.

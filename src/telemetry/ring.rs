@@ -178,8 +178,8 @@ impl Ring {
         error: Option<&'static str>,
         failed: bool,
         (duration, limit): (Duration, Duration),
+        now: Instant,
     ) -> Option<Why> {
-        let now = Instant::now();
         let key = (method, Arc::clone(route), error.unwrap_or_default());
         let held = self.lock();
         if failed {

@@ -75,7 +75,13 @@ fn what_failed_is_wanted_first_then_what_was_slow_then_the_slowest_then_one_a_se
     let route: Arc<str> = "/r".into();
     let wants = |error: Option<&'static str>, millis| {
         let took = Duration::from_millis(millis);
-        ring.wants(("GET", &route), error, error.is_some(), (took, LIMIT))
+        ring.wants(
+            ("GET", &route),
+            error,
+            error.is_some(),
+            (took, LIMIT),
+            Instant::now(),
+        )
     };
     assert_eq!(wants(Some("internal_error"), 900), Some(Why::Failed));
     assert_eq!(wants(None, 251), Some(Why::Slow));
@@ -145,7 +151,13 @@ fn a_flood_over_more_routes_than_there_is_room_for_is_a_flood_too() {
     for round in 0..100 {
         for number in 0..50 {
             let route: Arc<str> = format!("/{number}").into();
-            let why = ring.wants(("GET", &route), None, true, (Duration::ZERO, LIMIT));
+            let why = ring.wants(
+                ("GET", &route),
+                None,
+                true,
+                (Duration::ZERO, LIMIT),
+                Instant::now(),
+            );
             if why.is_some() {
                 wanted += 1;
                 ring.keep(request(Why::Failed, &format!("/{number}"), round));

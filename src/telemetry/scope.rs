@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::recording::Recording;
+use super::traces::context::{SPAN_ID, TRACE_ID, TraceParent};
 
 tokio::task_local! {
     static CURRENT: Arc<RequestScope>;
@@ -18,12 +19,9 @@ pub struct RequestScope {
     pub request_id: String,
     /// The path that was asked for, without the query.
     pub path: String,
-    /// The trace id as 32 lower-case hexadecimal digits.
-    pub trace_id: String,
-    /// The server span's id as 16 lower-case hexadecimal digits.
-    pub span_id: String,
-    /// Whether the request's spans are recorded and exported.
-    pub sampled: bool,
+    /// The trace, the server span's id, and whether the request's spans are recorded and exported.
+    pub ids: TraceParent,
+    traceparent: String,
     /// Its steps and log lines.
     pub recording: Recording,
     database_nanos: AtomicU64,
@@ -35,21 +33,14 @@ pub struct RequestScope {
 }
 
 impl RequestScope {
-    /// Makes the scope of a request from the ids that [`super::traces::server_span`] gave it.
-    pub fn new(
-        request_id: String,
-        path: String,
-        trace_id: String,
-        span_id: String,
-        sampled: bool,
-    ) -> Arc<Self> {
+    /// Makes the scope of a request that began at `started` from the ids that [`super::traces::server_span`] gave it.
+    pub fn new(request_id: String, path: String, ids: TraceParent, started: Instant) -> Arc<Self> {
         Arc::new(Self {
             request_id,
             path,
-            trace_id,
-            span_id,
-            sampled,
-            recording: Recording::start(),
+            ids,
+            traceparent: ids.to_string(),
+            recording: Recording::since(started),
             database_nanos: AtomicU64::new(0),
             database_queries: AtomicU32::new(0),
             principal: OnceLock::new(),
@@ -57,6 +48,21 @@ impl RequestScope {
             error_code: OnceLock::new(),
             phase: Mutex::new(None),
         })
+    }
+
+    /// The server span's ids as `traceparent` and `traceresponse` have them (W3C Trace Context, section 3.2; Level 2 draft, section 4).
+    pub fn traceparent(&self) -> &str {
+        &self.traceparent
+    }
+
+    /// The trace id as 32 lower-case hexadecimal digits.
+    pub fn trace_id(&self) -> &str {
+        self.traceparent.get(TRACE_ID).unwrap_or_default()
+    }
+
+    /// The server span's id as 16 lower-case hexadecimal digits.
+    pub fn span_id(&self) -> &str {
+        self.traceparent.get(SPAN_ID).unwrap_or_default()
     }
 
     /// Runs a future in this scope; [`current`] answers it for as long as the future is polled.
@@ -143,9 +149,14 @@ pub fn record_database(duration: Duration) {
 
 /// Notes what the current request waits for, until the answer is dropped.
 pub fn doing(phase: &'static str) -> Doing {
+    doing_since(phase, Instant::now())
+}
+
+/// The same of what began at `started`.
+pub fn doing_since(phase: &'static str, started: Instant) -> Doing {
     let scope = current();
     if let Some(scope) = &scope {
-        scope.set_phase(Some((phase, Instant::now())));
+        scope.set_phase(Some((phase, started)));
     }
     Doing(scope)
 }
@@ -164,22 +175,24 @@ impl Drop for Doing {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use opentelemetry::trace::{SpanId, TraceId};
+
     use super::*;
 
-    fn scope() -> Arc<RequestScope> {
-        RequestScope::new(
-            "r".into(),
-            "/p".into(),
-            "0".repeat(32),
-            "0".repeat(16),
-            false,
-        )
+    /// A request to `/p` of the trace `aa…`, its span `bb…`.
+    pub(crate) fn scope(request_id: &str, sampled: bool) -> Arc<RequestScope> {
+        let ids = TraceParent {
+            trace_id: TraceId::from_bytes([0xaa; 16]),
+            span_id: SpanId::from_bytes([0xbb; 8]),
+            sampled,
+        };
+        RequestScope::new(request_id.into(), "/p".into(), ids, Instant::now())
     }
 
     #[tokio::test]
     async fn database_time_adds_up_inside_the_scope_only() {
-        let scope = scope();
+        let scope = scope("r", false);
         record_database(Duration::from_millis(5));
         scope
             .run(async {
@@ -195,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_first_note_stays() {
-        let scope = scope();
+        let scope = scope("r", false);
         scope.set_principal("user");
         scope.set_principal("anonymous");
         assert_eq!(scope.principal(), Some("user"));

@@ -23,7 +23,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, TracerProviderBuilder};
 
-pub use self::context::{TraceParent, current_traceparent, traceresponse_header};
+pub use self::context::{TraceParent, current_traceparent};
 pub use self::options::{Batch, Fault, Options, Otlp, Protocol};
 pub use self::sampling::Sampling;
 pub use self::spans::{

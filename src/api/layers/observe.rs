@@ -61,13 +61,7 @@ pub(crate) async fn observe<F: Future<Output = Response>>(
     let span = traces::server_span(method, &route, request.headers());
     let request_id = request_id(request.headers());
     let path = request.uri().path().to_owned();
-    let scope = RequestScope::new(
-        request_id,
-        path,
-        span.trace_id.clone(),
-        span.span_id.clone(),
-        span.sampled,
-    );
+    let scope = RequestScope::new(request_id, path, span.ids, started);
     let request_bytes = request.body().size_hint().exact().unwrap_or(0);
     let active = api.requests.active(method);
     let tracked = api.in_flight.enter(method, &route, started, &scope);
@@ -97,8 +91,7 @@ pub(crate) async fn observe<F: Future<Output = Response>>(
     if let Ok(value) = HeaderValue::from_str(&scope.request_id) {
         headers.insert(REQUEST_ID.clone(), value);
     }
-    let trace = traces::traceresponse_header(&scope.trace_id, &scope.span_id, scope.sampled);
-    if let Ok(value) = HeaderValue::from_str(&trace) {
+    if let Ok(value) = HeaderValue::from_str(scope.traceparent()) {
         headers.insert(TRACERESPONSE.clone(), value);
     }
     response
@@ -195,9 +188,10 @@ impl Observed {
             _ => self.scope.error_code(),
         };
         let took = (elapsed, objectives::limit(self.method));
-        let why = ring().wants((self.method, &self.route), error, status >= 500, took);
+        let now = self.started + elapsed;
+        let why = ring().wants((self.method, &self.route), error, status >= 500, took, now);
         self.scope.recording.ending(why.is_some());
-        self.log(status, outcome, response_bytes);
+        self.log(status, outcome, elapsed, response_bytes);
         if let Some(why) = why {
             ring().keep(self.record(why, status, error, elapsed));
         }
@@ -216,7 +210,7 @@ impl Observed {
             route: Arc::clone(&self.route),
             status,
             request_id: scope.request_id.as_str().into(),
-            span_id: u64::from_str_radix(&scope.span_id, 16).unwrap_or_default(),
+            span_id: u64::from_be_bytes(scope.ids.span_id.to_bytes()),
         };
         Record {
             id: 0,
@@ -224,15 +218,21 @@ impl Observed {
             began: wall_clock().saturating_sub(duration),
             duration,
             work,
-            trace: u128::from_str_radix(&scope.trace_id, 16).unwrap_or_default(),
-            exported: scope.sampled,
+            trace: u128::from_be_bytes(scope.ids.trace_id.to_bytes()),
+            exported: scope.ids.sampled,
             error,
             recorded: scope.recording.take(),
         }
     }
 
     /// The one wide line of a request.
-    fn log(&self, status: u16, outcome: &'static str, response_bytes: Option<u64>) {
+    fn log(
+        &self,
+        status: u16,
+        outcome: &'static str,
+        elapsed: Duration,
+        response_bytes: Option<u64>,
+    ) {
         let scope = &self.scope;
         scope.enter(|| {
             tracing::info!(
@@ -241,7 +241,7 @@ impl Observed {
                 route = &*self.route,
                 status,
                 outcome,
-                duration_ms = milliseconds(self.started.elapsed()),
+                duration_ms = milliseconds(elapsed),
                 database_ms = milliseconds(scope.database_time()),
                 database_queries = scope.database_queries(),
                 request_bytes = self.request_bytes,

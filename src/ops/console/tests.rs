@@ -14,7 +14,7 @@ use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::log_control::parse_filter;
 use crate::telemetry::recording::{Recording, StepKind};
 use crate::telemetry::ring::{Record, Ring, Why, Work};
-use crate::telemetry::scope::RequestScope;
+use crate::telemetry::scope::tests::scope;
 
 fn console() -> Console {
     let (_, handle) = reload::Layer::new(parse_filter("info").unwrap());
@@ -78,13 +78,7 @@ fn the_snapshot_shows_what_was_counted_and_past_points() {
     let requests = crate::telemetry::instruments::requests::Requests::new([]);
     let console = console();
     let before = document(&console)["totals"]["requests"].as_u64().unwrap();
-    let scope = RequestScope::new(
-        "r".into(),
-        "/".into(),
-        "a".repeat(32),
-        "b".repeat(16),
-        false,
-    );
+    let scope = scope("r", false);
     let took = Duration::from_millis(3);
     requests.observe("GET", "/of-the-console", 503, "overloaded", took, &scope);
     console.sample(None);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::telemetry::exposition::{self, Format};
-use crate::telemetry::scope::RequestScope;
+use crate::telemetry::scope::tests::scope;
 
 #[test]
 fn names_say_their_kind_and_unit_and_none_is_there_twice() {
@@ -77,16 +77,11 @@ fn prime_all() -> requests::Requests {
     }])
 }
 
-fn scope(sampled: bool) -> std::sync::Arc<RequestScope> {
-    let (trace_id, span_id) = ("a".repeat(32), "b".repeat(16));
-    RequestScope::new("r".into(), "/p".into(), trace_id, span_id, sampled)
-}
-
 #[test]
 fn openmetrics_names_families_and_bounds_as_it_must_and_shows_exemplars() {
     let requests = prime_all();
     let took = Duration::from_millis(30);
-    requests.observe("GET", "/v1/events/{id}", 200, "", took, &scope(true));
+    requests.observe("GET", "/v1/events/{id}", 200, "", took, &scope("r", true));
     let text = exposition::render(Format::OpenMetrics, None);
     let bucket = "http_server_request_duration_seconds_bucket{http_request_method=\"GET\",\
                   http_route=\"/v1/events/{id}\",http_response_status_code=\"200\",error_type=\"\",le=\"0.05\"} ";
@@ -143,7 +138,7 @@ fn ten_thousand_hostile_requests_leave_the_number_of_series_as_it_was() {
             .filter(|line| line.starts_with(hostile))
             .count()
     };
-    let scope = scope(false);
+    let scope = scope("r", false);
     let zero = Duration::ZERO;
     requests.observe("_OTHER", "unmatched", 404, "not_found", zero, &scope);
     let before = series();
@@ -169,7 +164,7 @@ fn a_request_is_counted_under_its_route_and_its_bucket() {
     };
     let before = count();
     let took = Duration::from_millis(200);
-    let (route, scope) = ("/v1/events/{id}", scope(false));
+    let (route, scope) = ("/v1/events/{id}", scope("r", false));
     requests.observe("GET", route, 404, "not_found", took, &scope);
     requests.observe("GET", route, 404, "not_found", took * 2, &scope);
     assert_eq!(count(), before + 1);

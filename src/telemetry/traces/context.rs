@@ -1,6 +1,7 @@
 //! The W3C trace context: reading `traceparent`, writing `traceparent` and `traceresponse`.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr as _;
 
 use http::HeaderMap;
@@ -9,6 +10,12 @@ use opentelemetry::trace::{
 };
 
 use crate::telemetry::scope;
+
+/// Where the parts of a version 00 header are.
+pub const TRACE_ID: Range<usize> = 3..35;
+/// See [`TRACE_ID`].
+pub const SPAN_ID: Range<usize> = 36..52;
+const FLAGS: Range<usize> = 53..55;
 
 /// A trace context as it travels in a header or a row (W3C Trace Context, section 3.2).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,9 +46,9 @@ impl TraceParent {
         if !dashes || !length_fits {
             return None;
         }
-        let trace_id = lower_hex(text.get(3..35)?)?;
-        let span_id = u64::try_from(lower_hex(text.get(36..52)?)?).ok()?;
-        let flags = lower_hex(text.get(53..55)?)?;
+        let trace_id = lower_hex(text.get(TRACE_ID)?)?;
+        let span_id = u64::try_from(lower_hex(text.get(SPAN_ID)?)?).ok()?;
+        let flags = lower_hex(text.get(FLAGS)?)?;
         (trace_id != 0 && span_id != 0).then(|| Self {
             trace_id: TraceId::from(trace_id),
             span_id: SpanId::from(span_id),
@@ -71,8 +78,21 @@ impl TraceParent {
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let flags = u8::from(self.sampled);
-        write!(f, "00-{}-{}-{flags:02x}", self.trace_id, self.span_id)
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        let (trace, span) = (self.trace_id.to_bytes(), self.span_id.to_bytes());
+        hex(&mut text[TRACE_ID], &trace);
+        hex(&mut text[SPAN_ID], &span);
+        hex(&mut text[FLAGS], &[u8::from(self.sampled)]);
+        f.write_str(str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+/// Writes bytes as lower-case hexadecimal digits, two each.
+fn hex(digits: &mut [u8], bytes: &[u8]) {
+    for (two, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        for (digit, half) in two.iter_mut().zip([byte >> 4, byte & 15]) {
+            *digit = half + if half < 10 { b'0' } else { b'a' - 10 };
+        }
     }
 }
 
@@ -88,10 +108,7 @@ fn lower_hex(text: &str) -> Option<u128> {
 /// In a request it names the server span, so that later work is linked to the request and not to one of its
 /// statements; elsewhere it names the active span, if there is one.
 pub fn current_traceparent() -> Option<String> {
-    scope::with_current(|scope| {
-        traceresponse_header(&scope.trace_id, &scope.span_id, scope.sampled)
-    })
-    .or_else(|| {
+    scope::with_current(|scope| scope.traceparent().to_owned()).or_else(|| {
         opentelemetry::Context::map_current(|context| {
             let span = context.span();
             let ids = span.span_context();
@@ -105,12 +122,6 @@ pub fn current_traceparent() -> Option<String> {
             })
         })
     })
-}
-
-/// The value of `traceresponse` (W3C Trace Context Level 2 draft, section 4): the server span's ids.
-pub fn traceresponse_header(trace_id: &str, span_id: &str, sampled: bool) -> String {
-    let flags = if sampled { "01" } else { "00" };
-    ["00", trace_id, span_id, flags].join("-")
 }
 
 #[cfg(test)]
@@ -161,13 +172,7 @@ mod tests {
 
     #[tokio::test]
     async fn inside_a_request_that_is_not_recorded_the_server_span_is_handed_on() {
-        let scope = scope::RequestScope::new(
-            "r".into(),
-            "/p".into(),
-            "a".repeat(32),
-            "b".repeat(16),
-            false,
-        );
+        let scope = scope::tests::scope("r", false);
         let handed_on = scope.run(async { current_traceparent() }).await.unwrap();
         assert_eq!(
             handed_on,

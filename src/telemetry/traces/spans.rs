@@ -23,12 +23,8 @@ const UNMATCHED: &str = "unmatched";
 pub struct ServerSpan {
     /// The span to work in; disabled when the request is not sampled.
     pub span: Span,
-    /// The trace id as 32 hexadecimal digits.
-    pub trace_id: String,
-    /// The span id as 16 hexadecimal digits.
-    pub span_id: String,
-    /// Whether it is recorded.
-    pub sampled: bool,
+    /// Its ids, and whether it is recorded.
+    pub ids: TraceParent,
 }
 
 impl ServerSpan {
@@ -69,9 +65,11 @@ pub(super) fn server_span_by(
     let trace_id = parent.map_or(new_trace_id, |parent| parent.trace_id);
     let mut server = ServerSpan {
         span: Span::none(),
-        trace_id: trace_id.to_string(),
-        span_id: span_id.to_string(),
-        sampled: false,
+        ids: TraceParent {
+            trace_id,
+            span_id,
+            sampled: false,
+        },
     };
     if !policy.sampling.decide(parent, trace_id) {
         return server;
@@ -86,7 +84,7 @@ pub(super) fn server_span_by(
     // Without a subscriber, or after the provider's end, there is no span, and the ids stay ours.
     if started.is_sampled() {
         server.span = span;
-        server.sampled = true;
+        server.ids.sampled = true;
     }
     server
 }
