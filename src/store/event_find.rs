@@ -5,6 +5,7 @@
 //! cheaper each is. A lane that is slow delays those it took and nobody else.
 
 use std::{
+    collections::VecDeque,
     panic::AssertUnwindSafe,
     sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
 };
@@ -104,7 +105,7 @@ impl FromRow<'_, PgRow> for Found {
 /// Those who wait for a lane.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    waiting: Mutex<Vec<Wanted>>,
+    waiting: Mutex<VecDeque<Wanted>>,
     arrived: Notify,
 }
 
@@ -113,7 +114,7 @@ impl Queue {
         let (answer, answered) = oneshot::channel();
         let wanted = Wanted { id, actor, answer };
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push(wanted);
+        waiting.push_back(wanted);
         drop(waiting);
         self.arrived.notify_one();
         answered
@@ -122,9 +123,14 @@ impl Queue {
     /// Those who waited longest; without those who have gone.
     fn take(&self) -> Vec<Wanted> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.retain(|wanted| !wanted.answer.is_closed());
-        let most = waiting.len().min(MOST);
-        let taken: Vec<Wanted> = waiting.drain(..most).collect();
+        let mut taken = Vec::new();
+        while taken.len() < MOST
+            && let Some(wanted) = waiting.pop_front()
+        {
+            if !wanted.answer.is_closed() {
+                taken.push(wanted);
+            }
+        }
         if !waiting.is_empty() {
             self.arrived.notify_one();
         }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::rc::Rc;
 
-use opentelemetry::trace::TraceContextExt as _;
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -13,6 +12,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::traces::context;
 use super::{recording, scope, wall_clock};
 
 /// How log lines are written.
@@ -276,17 +276,11 @@ fn write_json(out: &mut Writer<'_>, event: &Event<'_>, fields: &mut Fields) -> f
         escape(line, &scope.request_id);
         line.push('"');
     });
-    if in_request.is_none() {
-        opentelemetry::Context::map_current(|context| {
-            let span = context.span();
-            let ids = span.span_context();
-            if ids.is_valid() {
-                let (trace, span) = (ids.trace_id(), ids.span_id());
-                write!(line, ",\"trace_id\":\"{trace}\",\"span_id\":\"{span}\"")
-            } else {
-                Ok(())
-            }
-        })?;
+    if in_request.is_none()
+        && let Some(ids) = context::active()
+    {
+        let (trace, span) = (ids.trace_id, ids.span_id);
+        write!(line, ",\"trace_id\":\"{trace}\",\"span_id\":\"{span}\"")?;
     }
     line.push_str(&fields.rest);
     line.push_str("}\n");

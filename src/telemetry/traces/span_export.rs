@@ -1,7 +1,7 @@
 //! Hands finished spans to the collector and accounts for every one: exported, failed or dropped.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metrics::Counter;
@@ -26,17 +26,14 @@ pub(super) struct Outcomes {
     pub(super) dropped: Counter,
 }
 
-#[derive(Debug, Default)]
-struct Books {
-    queued: usize,
-    closed: bool,
-}
+/// Instead of a number of spans: no more are taken.
+const CLOSED: usize = usize::MAX;
 
 /// Who is waiting, and what became of the others. Kept by the processor and the exporter together.
 #[derive(Debug)]
 pub(super) struct Ledger {
     bound: usize,
-    books: Mutex<Books>,
+    queued: AtomicUsize,
     outcomes: Outcomes,
     /// Ends an export in flight once nobody waits for it any more.
     closing: CancellationToken,
@@ -46,23 +43,30 @@ impl Ledger {
     pub(super) fn new(bound: usize, outcomes: Outcomes) -> Arc<Self> {
         Arc::new(Self {
             bound,
-            books: Mutex::new(Books::default()),
+            queued: AtomicUsize::new(0),
             outcomes,
             closing: CancellationToken::new(),
         })
     }
 
-    fn with_books<T>(&self, f: impl FnOnce(&mut Books) -> T) -> T {
-        f(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Changes how many are waiting, unless the books are closed or `change` refuses.
+    fn book(&self, change: impl Fn(usize) -> Option<usize>) -> bool {
+        let open = |queued| {
+            if queued == CLOSED {
+                None
+            } else {
+                change(queued)
+            }
+        };
+        let booked = self
+            .queued
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, open);
+        booked.is_ok()
     }
 
     /// Books one span in, or counts it as dropped.
     fn admit(&self) -> bool {
-        let admitted = self.with_books(|books| {
-            let room = !books.closed && books.queued < self.bound;
-            books.queued += usize::from(room);
-            room
-        });
+        let admitted = self.book(|queued| (queued < self.bound).then_some(queued + 1));
         if !admitted {
             self.outcomes.dropped.increment(1);
         }
@@ -71,14 +75,7 @@ impl Ledger {
 
     /// Books a batch out, unless it was given up before.
     fn settle(&self, spans: usize, taken: bool) {
-        let counts = self.with_books(|books| {
-            let counts = !books.closed;
-            if counts {
-                books.queued = books.queued.saturating_sub(spans);
-            }
-            counts
-        });
-        if counts {
+        if self.book(|queued| Some(queued.saturating_sub(spans))) {
             let outcome = if taken {
                 &self.outcomes.exported
             } else {
@@ -90,10 +87,10 @@ impl Ledger {
 
     /// Gives up on what still waits and counts it as dropped; answers how many that were.
     pub(super) fn close(&self) -> usize {
-        let left = self.with_books(|books| {
-            books.closed = true;
-            std::mem::take(&mut books.queued)
-        });
+        let left = match self.queued.swap(CLOSED, Ordering::Relaxed) {
+            CLOSED => 0,
+            left => left,
+        };
         self.closing.cancel();
         let dropped = u64::try_from(left).unwrap_or(u64::MAX);
         self.outcomes.dropped.increment(dropped);

@@ -1,7 +1,7 @@
 //! Every span ends in exactly one outcome, whatever the collector does.
 
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::Instant;
 
 use opentelemetry::trace::{Tracer as _, TracerProvider as _};
