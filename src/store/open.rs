@@ -268,6 +268,7 @@ mod tests {
         let has = |option: &str| options.iter().any(|one| one == option);
         assert!(has("DEFAULT_MEMSTATUS=0"), "{options:?}");
         assert!(has("ENABLE_QPSG"), "{options:?}");
+        assert!(has("DEFAULT_PCACHE_INITSZ=0"), "{options:?}");
         assert!(!has("ENABLE_MEMORY_MANAGEMENT"), "{options:?}");
     }
 }
