@@ -108,6 +108,17 @@ fn a_key_is_never_written_twice() {
     assert_eq!(parsed["status"], 1);
 }
 
+#[test]
+fn names_are_compared_as_they_are_written_and_a_message_may_be_a_number() {
+    let line = logged(LogFormat::Json, || {
+        tracing::info!(message = 5, "type" = 1, r#type = 2, endless = 1.5e300);
+    });
+    assert_eq!(line.matches("\"type\":").count(), 1, "{line}");
+    let parsed: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&parsed["message"], &parsed["type"]), (&"5".into(), &1.into()));
+    assert_eq!(parsed["endless"], 1.5e300);
+}
+
 #[tokio::test]
 async fn a_line_inside_a_request_carries_its_ids() {
     let scope = scope("req\"1", true);

@@ -20,7 +20,6 @@ use opentelemetry_otlp::{
     WithTonicConfig as _,
 };
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, TracerProviderBuilder};
 
 pub use self::context::{TraceParent, current_traceparent};
@@ -119,9 +118,6 @@ impl Traces {
     /// Makes these the traces that the span constructors build for.
     pub(super) fn install(&self) {
         let _ = POLICY.set(self.policy);
-        if self.policy.propagate {
-            opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-        }
     }
 
     /// The tracer for the subscriber's layer.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 /// The time since the epoch by the machine's clock.
 #[expect(
     clippy::disallowed_methods,
-    reason = "a log line tells when it was written, whatever the injected clock says"
+    reason = "a log line or an exemplar tells when it was made, whatever the injected clock says"
 )]
 pub fn now() -> Duration {
     SystemTime::now()

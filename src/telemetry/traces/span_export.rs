@@ -49,7 +49,7 @@ impl Ledger {
         })
     }
 
-    /// Changes how many are waiting, unless the books are closed or `change` refuses.
+    /// Changes how many are waiting, in an order with the SDK's queue, unless the books are closed or `change` refuses.
     fn book(&self, change: impl Fn(usize) -> Option<usize>) -> bool {
         let open = |queued| {
             if queued == CLOSED {
@@ -60,7 +60,7 @@ impl Ledger {
         };
         let booked = self
             .queued
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, open);
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, open);
         booked.is_ok()
     }
 
@@ -87,7 +87,7 @@ impl Ledger {
 
     /// Gives up on what still waits and counts it as dropped; answers how many that were.
     pub(super) fn close(&self) -> usize {
-        let left = match self.queued.swap(CLOSED, Ordering::Relaxed) {
+        let left = match self.queued.swap(CLOSED, Ordering::AcqRel) {
             CLOSED => 0,
             left => left,
         };
