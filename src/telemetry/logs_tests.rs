@@ -115,7 +115,10 @@ fn names_are_compared_as_they_are_written_and_a_message_may_be_a_number() {
     });
     assert_eq!(line.matches("\"type\":").count(), 1, "{line}");
     let parsed: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!((&parsed["message"], &parsed["type"]), (&"5".into(), &1.into()));
+    assert_eq!(
+        (&parsed["message"], &parsed["type"]),
+        (&"5".into(), &1.into())
+    );
     assert_eq!(parsed["endless"], 1.5e300);
 }
 
