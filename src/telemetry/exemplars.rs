@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use opentelemetry::trace::{SpanId, TraceContextExt as _, TraceId};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use opentelemetry::trace::{SpanId, TraceId};
 
 use super::scope::RequestScope;
+use super::traces::TraceParent;
 use super::wall_clock;
 
 /// How long a bucket keeps what it has: nobody scrapes more often.
@@ -38,10 +38,8 @@ impl Source<'_> {
         match self {
             Self::Request(scope) => Some((scope.ids.trace_id, scope.ids.span_id)),
             Self::Span(span) => {
-                let context = span.context();
-                let span = context.span();
-                let ids = span.span_context();
-                ids.is_sampled().then(|| (ids.trace_id(), ids.span_id()))
+                let ids = TraceParent::of(span).filter(|ids| ids.sampled)?;
+                Some((ids.trace_id, ids.span_id))
             }
         }
     }

@@ -68,6 +68,18 @@ impl TraceParent {
         Self::parse(only.to_str().ok()?)
     }
 
+    /// The ids of a span, if it is one that is recorded. Asking starts it.
+    pub(in crate::telemetry) fn of(span: &Span) -> Option<Self> {
+        let context = span.context();
+        let span = context.span();
+        let ids = span.span_context();
+        ids.is_valid().then(|| Self {
+            trace_id: ids.trace_id(),
+            span_id: ids.span_id(),
+            sampled: ids.is_sampled(),
+        })
+    }
+
     /// The same as a remote span context of the SDK, with the caller's `tracestate` if it has one.
     pub(super) fn span_context(self, tracestate: Option<&str>) -> SpanContext {
         let state = tracestate
@@ -117,14 +129,7 @@ pub fn current_traceparent() -> Option<String> {
 /// The span that is entered here, if there is one. It is not made OpenTelemetry's own context, which would cost as much again each
 /// time it is entered, and which nothing here asks.
 pub(in crate::telemetry) fn active() -> Option<TraceParent> {
-    let context = Span::current().context();
-    let span = context.span();
-    let ids = span.span_context();
-    ids.is_valid().then(|| TraceParent {
-        trace_id: ids.trace_id(),
-        span_id: ids.span_id(),
-        sampled: ids.is_sampled(),
-    })
+    TraceParent::of(&Span::current())
 }
 
 #[cfg(test)]

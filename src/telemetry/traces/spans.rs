@@ -261,9 +261,7 @@ pub(super) fn build_consumer_span(channel: &'static str, cause: TraceParent) -> 
 
 /// The trace that a span is recorded in, if it is.
 pub fn trace_of(span: &Span) -> Option<u128> {
-    let context = span.context();
-    let ids = context.span().span_context().clone();
-    (!span.is_disabled() && ids.is_valid()).then(|| u128::from_be_bytes(ids.trace_id().to_bytes()))
+    TraceParent::of(span).map(|ids| u128::from_be_bytes(ids.trace_id.to_bytes()))
 }
 
 #[cfg(test)]
