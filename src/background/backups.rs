@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 
 use super::scheduled::{self, Job};
 use crate::backup::{self, Context, Keep, Made};
@@ -105,7 +104,10 @@ pub async fn run(store: Store, options: Options, stop: CancellationToken) {
         }
     };
     let job = Job::new(NAME, every);
-    let work = || Box::pin(make(&store, &options, &place).instrument(traces::job_span(NAME)));
+    let work = || {
+        let made = make(&store, &options, &place);
+        Box::pin(traces::within(traces::job_span(NAME), made))
+    };
     scheduled::run(store.clone(), job, stop, work).await;
 }
 
@@ -120,7 +122,7 @@ async fn make(store: &Store, options: &Options, place: &Storage) -> bool {
         Ok(made) => made,
         Err(failure) => {
             tracing::error!(location = place.shown(), error = %chain(&failure), "a backup failed");
-            failed();
+            traces::failed(None);
             return false;
         }
     };
@@ -181,12 +183,7 @@ async fn verify(store: &Store, options: &Options, made: &Made) {
         }
         Err(failure) => {
             tracing::error!(location = made.location, error = %chain(&failure), "a backup could not be restored for a trial");
-            failed();
+            traces::failed(None);
         }
     }
-}
-
-/// Marks the span of the job.
-fn failed() {
-    tracing::Span::current().record("otel.status_code", "ERROR");
 }

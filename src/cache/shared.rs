@@ -12,7 +12,6 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
-use tracing::Instrument as _;
 
 use super::sealed::Seal;
 use crate::background::backoff::{Backoff, Bounds};
@@ -170,7 +169,7 @@ impl Shared {
         match failure {
             None => self.0.failures.store(0, Ordering::Relaxed),
             Some(failure) => {
-                traces::failed(error_type.unwrap_or_default());
+                traces::failed(error_type);
                 let grave = failure.is_grave();
                 if grave && self.0.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
                     self.0.trouble.notify_one();
@@ -260,7 +259,7 @@ impl Remote for Shared {
         let asked = redis::cmd("GET").arg(name).to_owned();
         let span = traces::redis_span("GET");
         let asked = self.ask("get", connection, asked);
-        let found: Option<Vec<u8>> = asked.instrument(span).await?;
+        let found: Option<Vec<u8>> = traces::within(span, asked).await?;
         let plain = found.and_then(|sealed| self.0.seal.open(name, &sealed))?;
         let (horizon, bytes) = plain.split_first_chunk()?;
         Some((Horizon::from_be_bytes(*horizon), bytes.to_vec()))

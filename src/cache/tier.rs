@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use moka::Expiry;
 use moka::future::Cache;
-use tracing::Instrument as _;
 
 use super::hearing::{Hearing, Stamp, Ticks};
 use super::kinds::Kind;
@@ -170,7 +169,7 @@ impl<K: Kind, R: Remote> Tier<K, R> {
             }
             Ok((found.map(|(value, _)| value), "miss"))
         };
-        let found = found.instrument(traces::cache_span(K::NAME)).await;
+        let found = traces::within(traces::cache_span(K::NAME), found).await;
         recording::step(StepKind::Cache, K::NAME, timer.elapsed(), None, None);
         found.map(|(value, outcome)| Entry {
             value,

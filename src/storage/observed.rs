@@ -2,8 +2,6 @@
 
 use std::future::Future;
 
-use tracing::Instrument as _;
-
 use super::Storage;
 use super::error::{Error, Reason, words};
 use crate::telemetry::recording::{self, StepKind};
@@ -59,7 +57,8 @@ impl Call {
         work: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, Error> {
         let limit = self.storage.0.timeout;
-        let outcome = tokio::time::timeout(limit, work.instrument(self.span.clone())).await;
+        let work = traces::within(self.span.clone(), work);
+        let outcome = tokio::time::timeout(limit, work).await;
         let outcome = match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(failure)) => Err(typed(&self.storage, self.operation, &failure)),

@@ -300,14 +300,9 @@ macro_rules! statement {
         let engine = session.engine();
         let $text: &'static str = $sql.on(engine);
         let timing = $crate::store::engine::Timing::start(engine, $name, $text);
-        let span = timing.span.clone();
         match session.link() {
-            $crate::store::engine::Link::Postgres($link) => {
-                timing.settle(tracing::Instrument::instrument(async { $body.await }, span).await)
-            }
-            $crate::store::engine::Link::Sqlite($link) => {
-                timing.settle(tracing::Instrument::instrument(async { $body.await }, span).await)
-            }
+            $crate::store::engine::Link::Postgres($link) => timing.settle($body.await),
+            $crate::store::engine::Link::Sqlite($link) => timing.settle($body.await),
         }
     }};
 }

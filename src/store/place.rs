@@ -1,7 +1,6 @@
 //! What an answer needs to know of an event and of who answers, read together.
 
 use sqlx::{FromRow, query_as, types::Json};
-use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
@@ -168,17 +167,16 @@ pub(super) async fn find(
 ) -> Result<Option<Place>, Error> {
     let sql = FIND.on(session.engine());
     let timing = Timing::start(session.engine(), "participants.find_place", sql);
-    let span = timing.span.clone();
     let row = match session.link() {
         Link::Postgres(link) => {
             let query = query_as::<_, PlaceRow>(sql)
                 .bind(question.event_id)
                 .bind(question.actor.user_id);
-            timing.settle(query.fetch_optional(link).instrument(span).await)?
+            timing.settle(query.fetch_optional(link).await)?
         }
         Link::Sqlite(link) => {
             let query = query_as::<_, PlaceRow>(sql).bind(asked(std::iter::once(question)));
-            timing.settle(query.fetch_optional(link).instrument(span).await)?
+            timing.settle(query.fetch_optional(link).await)?
         }
     };
     row.map(|row| row.read(question)).transpose()

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use sqlx::query_with;
-use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
@@ -183,20 +182,15 @@ impl Writes {
         };
         let sql = shape.text(session.engine());
         let timing = Timing::start(session.engine(), name, sql);
-        let span = timing.span.clone();
         let kept = shape.rows <= KEPT;
         let returned = match session.link() {
             Link::Postgres(link) => {
                 let query = query_with(sql, rows.for_postgres(shape)?).persistent(kept);
-                timing
-                    .settle(query.fetch_all(link).instrument(span).await)?
-                    .len()
+                timing.settle(query.fetch_all(link).await)?.len()
             }
             Link::Sqlite(link) => {
                 let query = query_with(sql, rows.for_sqlite(shape)?).persistent(kept);
-                timing
-                    .settle(query.fetch_all(link).instrument(span).await)?
-                    .len()
+                timing.settle(query.fetch_all(link).await)?.len()
             }
         };
         rows.kept(returned)?;

@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::traces::context;
+use super::traces;
 use super::{recording, scope, wall_clock};
 
 /// How log lines are written.
@@ -290,9 +290,8 @@ fn write_json(out: &mut Writer<'_>, event: &Event<'_>, fields: &mut Fields) -> f
         escape(line, &scope.request_id);
         line.push('"');
     });
-    // With a scoped subscriber, which only tests have, there is none to be asked in here, and the ids are left out.
     if in_request.is_none()
-        && let Some(ids) = context::active()
+        && let Some(ids) = traces::active()
     {
         let (trace, span) = (ids.trace_id, ids.span_id);
         write!(line, ",\"trace_id\":\"{trace}\",\"span_id\":\"{span}\"")?;

@@ -3,12 +3,16 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
 use crate::telemetry::scope::tests::scope;
+use crate::telemetry::subscriber::span_layer;
+use crate::telemetry::traces::{TraceParent, enter, spans::build_consumer_span};
 
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<u8>>>);
@@ -38,7 +42,10 @@ fn logged(format: LogFormat, work: impl FnOnce()) -> String {
         .event_format(LineFormat::new(format))
         .with_ansi(false)
         .with_writer(captured.clone());
-    let subscriber = tracing_subscriber::registry().with(layer);
+    let tracer = SdkTracerProvider::builder().build().tracer("test");
+    let subscriber = tracing_subscriber::registry()
+        .with(layer)
+        .with(span_layer(tracer));
     tracing::subscriber::with_default(subscriber, work);
     String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()
 }
@@ -153,4 +160,23 @@ fn a_pretty_event_is_one_line() {
     });
     assert_eq!(line.matches('\n').count(), 1);
     assert!(line.ends_with(": two\\nlines route=/a\\n/b\n"), "{line:?}");
+}
+
+#[test]
+fn a_line_outside_a_request_names_the_span_it_is_logged_in() {
+    let cause = format!("00-{}-{}-01", "a".repeat(32), "b".repeat(16));
+    let mut ids = None;
+    let line = json(|| {
+        let span = build_consumer_span("email", TraceParent::parse(&cause).unwrap());
+        ids = TraceParent::of(&span);
+        enter(&span, || tracing::info!("delivered"));
+    });
+    let ids = ids.unwrap();
+    assert_eq!(line["trace_id"], ids.trace_id.to_string());
+    assert_eq!(line["span_id"], ids.span_id.to_string());
+    assert!(
+        json(|| tracing::info!("elsewhere"))
+            .get("trace_id")
+            .is_none()
+    );
 }

@@ -10,6 +10,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 use super::log_control::{FilterError, LogControl, parse_filter};
 use super::log_writer::LogWriter;
 use super::logs::{LineFormat, LogFormat};
+use super::traces::SpanEvents;
 use super::traces::spans::TARGET;
 
 /// Builds the subscriber; the filter rules the log alone, so that a quiet log does not end the traces.
@@ -38,12 +39,12 @@ fn is_event(metadata: &Metadata<'_>) -> bool {
     metadata.is_event()
 }
 
-/// The OpenTelemetry layer: our own spans, and the warnings and errors that happen inside them.
-fn span_layer<S>(tracer: SdkTracer) -> impl Layer<S>
+/// What goes into the traces: our own spans, and the warnings and errors that happen inside them.
+pub(super) fn span_layer<S>(tracer: SdkTracer) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
-    tracing_opentelemetry::layer()
+    let spans = tracing_opentelemetry::layer()
         .with_tracer(tracer)
         .with_location(false)
         .with_threads(false)
@@ -51,16 +52,10 @@ where
         .with_target(false)
         .with_context_activation(false)
         .with_filter(filter_fn(|metadata| {
-            if metadata.is_span() {
-                metadata.target() == TARGET
-            } else {
-                *metadata.level() <= Level::WARN
-            }
-        }))
-}
-
-/// A subscriber with nothing but the OpenTelemetry layer.
-#[cfg(test)]
-pub(super) fn spans_only(tracer: SdkTracer) -> impl Subscriber + Send + Sync {
-    tracing_subscriber::registry().with(span_layer(tracer))
+            metadata.is_span() && metadata.target() == TARGET
+        }));
+    let events = SpanEvents.with_filter(filter_fn(|metadata| {
+        metadata.is_event() && *metadata.level() <= Level::WARN
+    }));
+    spans.and_then(events)
 }

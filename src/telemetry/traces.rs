@@ -1,6 +1,7 @@
 //! Traces: the tracer provider, its exporter, and how both come to an end.
 
 pub mod context;
+mod current;
 mod encoding;
 pub mod options;
 pub mod sampling;
@@ -23,11 +24,13 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, TracerProviderBuilder};
 
 pub use self::context::{TraceParent, current_traceparent};
+pub(super) use self::current::{SpanEvents, active};
+pub use self::current::{enter, failed, within};
 pub use self::options::{Batch, Fault, Options, Otlp, Protocol};
 pub use self::sampling::Sampling;
 pub use self::spans::{
-    ServerSpan, cache_span, consumer_span, database_span, failed, job_span, redis_span,
-    server_span, storage_span, trace_of,
+    ServerSpan, cache_span, consumer_span, database_span, job_span, redis_span, server_span,
+    storage_span, trace_of,
 };
 
 use self::sampling::ChosenIds;

@@ -13,7 +13,6 @@ use axum::{
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Body;
-use tracing::Instrument;
 
 use crate::{
     api::{Api, problem::Problem, problem_types as types},
@@ -83,7 +82,7 @@ pub(crate) async fn observe<F: Future<Output = Response>>(
             .await
             .unwrap_or_else(|panic| panicked(&*panic))
     });
-    let mut response = work.instrument(tracing_span).await;
+    let mut response = traces::within(tracing_span, work).await;
 
     observed.finish(&response);
     drop((active, tracked));

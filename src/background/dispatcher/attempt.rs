@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use tracing::{Instrument as _, Span};
+use tracing::Span;
 
 use crate::domain::change::INBOX;
 use crate::store::{Delivery, Error, Store, chain};
@@ -50,7 +50,7 @@ impl Attempt {
     /// Runs the work inside the first span that is recorded: a transaction that several share can be in one trace only.
     pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> T {
         let recorded = self.spans.iter().find(|span| !span.is_disabled());
-        let work = work.instrument(recorded.cloned().unwrap_or_else(Span::none));
+        let work = traces::within(recorded.cloned().unwrap_or_else(Span::none), work);
         self.recording.run(work).await
     }
 
@@ -139,7 +139,7 @@ impl Attempt {
 
     /// Logs in the span, and in what the ops console shows of this attempt.
     fn in_scope(&self, span: &Span, log: impl FnOnce()) {
-        self.recording.enter(|| span.in_scope(log));
+        self.recording.enter(|| traces::enter(span, log));
     }
 
     /// Offers the attempt to the ring of the ops console.

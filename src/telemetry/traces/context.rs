@@ -11,6 +11,7 @@ use opentelemetry::trace::{
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::active;
 use crate::telemetry::scope;
 
 /// Where the parts of a version 00 header are.
@@ -124,12 +125,6 @@ fn lower_hex(text: &str) -> Option<u128> {
 pub fn current_traceparent() -> Option<String> {
     scope::with_current(|scope| scope.traceparent().to_owned())
         .or_else(|| active().map(|ids| ids.to_string()))
-}
-
-/// The span that is entered here, if there is one. It is not made OpenTelemetry's own context, which would cost as much again each
-/// time it is entered, and which nothing here asks.
-pub(in crate::telemetry) fn active() -> Option<TraceParent> {
-    TraceParent::of(&Span::current())
 }
 
 #[cfg(test)]

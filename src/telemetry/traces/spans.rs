@@ -3,12 +3,13 @@
 use http::HeaderMap;
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
-use tracing::dispatcher::get_default;
 use tracing::field::Empty;
+use tracing::span::Id;
 use tracing::{Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::context::TraceParent;
+use super::current::with_current;
 use super::sampling::{random_ids, with_ids};
 use super::{Policy, policy};
 
@@ -121,87 +122,79 @@ fn build_server_span(
     (span, started)
 }
 
-/// Whether work done here belongs to a span that is recorded.
-fn inside_a_recorded_span() -> bool {
-    // The registry knows no other spans than ours, and of ours only those that are recorded.
-    get_default(|dispatch| dispatch.current_span().id().is_some())
+/// Makes a span below the one that is worked in, or a disabled one outside a recorded span.
+fn below(make: impl FnOnce(Option<Id>) -> Span) -> Span {
+    with_current(|parent| make(parent.id())).unwrap_or_else(Span::none)
 }
 
 /// A client span for one named database operation, or a disabled one outside a recorded span.
 ///
 /// `db.response.returned_rows`, `error.type` and `otel.status_code` can be recorded on it later.
 pub fn database_span(system: &'static str, summary: &str, text: &str) -> Span {
-    if !inside_a_recorded_span() {
-        return Span::none();
-    }
-    info_span!(
-        target: TARGET,
-        "database",
-        otel.name = summary,
-        otel.kind = "client",
-        "db.system.name" = system,
-        "db.query.summary" = summary,
-        "db.query.text" = text,
-        "db.response.returned_rows" = Empty,
-        "error.type" = Empty,
-        otel.status_code = Empty,
-    )
+    below(|parent| {
+        info_span!(
+            target: TARGET,
+            parent: parent,
+            "database",
+            otel.name = summary,
+            otel.kind = "client",
+            "db.system.name" = system,
+            "db.query.summary" = summary,
+            "db.query.text" = text,
+            "db.response.returned_rows" = Empty,
+            "error.type" = Empty,
+            otel.status_code = Empty,
+        )
+    })
 }
 
 /// A client span for one call to a store of files, or a disabled one outside a recorded span.
 ///
 /// `error.type` and `otel.status_code` can be recorded on it later.
 pub fn storage_span(storage: &'static str, operation: &'static str) -> Span {
-    if !inside_a_recorded_span() {
-        return Span::none();
-    }
-    info_span!(
-        target: TARGET,
-        "storage",
-        otel.name = format!("storage {operation}"),
-        otel.kind = "client",
-        "storage.system" = storage,
-        "storage.operation" = operation,
-        "error.type" = Empty,
-        otel.status_code = Empty,
-    )
+    below(|parent| {
+        info_span!(
+            target: TARGET,
+            parent: parent,
+            "storage",
+            otel.name = format!("storage {operation}"),
+            otel.kind = "client",
+            "storage.system" = storage,
+            "storage.operation" = operation,
+            "error.type" = Empty,
+            otel.status_code = Empty,
+        )
+    })
 }
 
 /// A span for a cache look-up that missed, or a disabled one outside a recorded span.
 pub fn cache_span(cache: &'static str) -> Span {
-    if !inside_a_recorded_span() {
-        return Span::none();
-    }
-    info_span!(
-        target: TARGET,
-        "cache",
-        otel.name = format!("miss {cache}"),
-        "cache.name" = cache,
-    )
+    below(|parent| {
+        info_span!(
+            target: TARGET,
+            parent: parent,
+            "cache",
+            otel.name = format!("miss {cache}"),
+            "cache.name" = cache,
+        )
+    })
 }
 
-/// A client span for one command of Redis, or a disabled one outside a recorded span; [`failed`] notes what went wrong.
+/// A client span for one command of Redis, or a disabled one outside a recorded span; [`super::failed`] notes what went wrong.
 pub fn redis_span(command: &'static str) -> Span {
-    if !inside_a_recorded_span() {
-        return Span::none();
-    }
-    info_span!(
-        target: TARGET,
-        "redis",
-        otel.name = command,
-        otel.kind = "client",
-        "db.system.name" = "redis",
-        "db.operation.name" = command,
-        "error.type" = Empty,
-        otel.status_code = Empty,
-    )
-}
-
-/// Notes on the current span, if it is recorded, that its work failed.
-pub fn failed(error_type: &'static str) {
-    let span = Span::current();
-    span.record("error.type", error_type);
-    span.record("otel.status_code", "ERROR");
+    below(|parent| {
+        info_span!(
+            target: TARGET,
+            parent: parent,
+            "redis",
+            otel.name = command,
+            otel.kind = "client",
+            "db.system.name" = "redis",
+            "db.operation.name" = command,
+            "error.type" = Empty,
+            otel.status_code = Empty,
+        )
+    })
 }
 
 /// The span of a job that the schedule starts: the root of a trace of its own, or a disabled one when it is not sampled.
@@ -241,7 +234,7 @@ pub fn consumer_span(channel: &'static str, traceparent: Option<&str>) -> Span {
     }
 }
 
-pub(super) fn build_consumer_span(channel: &'static str, cause: TraceParent) -> Span {
+pub(in crate::telemetry) fn build_consumer_span(channel: &'static str, cause: TraceParent) -> Span {
     let span = info_span!(
         target: TARGET,
         parent: None,

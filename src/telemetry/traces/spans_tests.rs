@@ -7,9 +7,10 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 
 use super::*;
-use crate::telemetry::subscriber;
-use crate::telemetry::traces::Sampling;
+use crate::telemetry::subscriber::span_layer;
 use crate::telemetry::traces::sampling::ChosenIds;
+use crate::telemetry::traces::{Sampling, enter};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 const ALL: Policy = Policy {
     sampling: Sampling {
@@ -35,7 +36,7 @@ fn spans_of(work: impl FnOnce()) -> Vec<SpanData> {
         .with_id_generator(ChosenIds::default())
         .with_simple_exporter(kept.clone())
         .build();
-    let layers = subscriber::spans_only(provider.tracer("test"));
+    let layers = tracing_subscriber::registry().with(span_layer(provider.tracer("test")));
     tracing::subscriber::with_default(layers, work);
     std::mem::take(&mut *kept.0.lock().unwrap())
 }
@@ -96,9 +97,10 @@ fn a_request_that_is_not_sampled_has_ids_and_builds_nothing() {
         assert!(server.span.is_disabled() && !server.ids.sampled);
         assert_eq!(server.ids.trace_id.to_string(), "a".repeat(32));
         assert_ne!(server.ids.span_id, opentelemetry::trace::SpanId::INVALID);
-        let _in_it = server.span.enter();
-        assert!(database_span("sqlite", "events.find", "SELECT 1").is_disabled());
-        assert!(cache_span("sessions").is_disabled());
+        enter(&server.span, || {
+            assert!(database_span("sqlite", "events.find", "SELECT 1").is_disabled());
+            assert!(cache_span("sessions").is_disabled());
+        });
     });
     assert!(spans.is_empty());
 }
@@ -107,10 +109,10 @@ fn a_request_that_is_not_sampled_has_ids_and_builds_nothing() {
 fn a_database_span_is_a_child_of_the_request() {
     let spans = spans_of(|| {
         let server = server_span_by(ALL, "GET", "/", &HeaderMap::new());
-        let _in_it = server.span.enter();
-        let span = database_span("sqlite", "events.find", "SELECT $1");
-        span.record("db.response.returned_rows", 3);
-        drop(span);
+        enter(&server.span, || {
+            let span = database_span("sqlite", "events.find", "SELECT $1");
+            span.record("db.response.returned_rows", 3);
+        });
     });
     let [database, server] = spans.as_slice() else {
         panic!("{spans:?}")
@@ -153,12 +155,33 @@ fn a_delivery_without_a_sampled_cause_has_no_span() {
 fn spans_of_other_crates_stay_out_and_an_error_marks_the_span() {
     let spans = spans_of(|| {
         let server = server_span_by(ALL, "GET", "/", &HeaderMap::new());
-        let _in_it = server.span.enter();
-        let _foreign = tracing::info_span!("foreign").entered();
-        tracing::info!("not worth an event");
-        tracing::error!("went wrong");
+        enter(&server.span, || {
+            let _foreign = tracing::info_span!("foreign").entered();
+            tracing::info!("not worth an event");
+            tracing::error!(error = "no more room", attempts = 3_u64, "went wrong");
+        });
+        tracing::error!("outside");
     });
     assert_eq!(spans.len(), 1);
-    assert_eq!(spans[0].events.len(), 1);
+    let [event] = &spans[0].events.events[..] else {
+        panic!("{:?}", spans[0].events)
+    };
+    assert_eq!(event.name, "went wrong");
+    let mut noted: Vec<String> = event
+        .attributes
+        .iter()
+        .map(|kv| format!("{}={}", kv.key, kv.value))
+        .collect();
+    noted.sort();
+    let target = format!("target={}", module_path!());
+    assert_eq!(
+        noted,
+        [
+            "attempts=3",
+            "error=no more room",
+            "level=ERROR",
+            target.as_str()
+        ]
+    );
     assert!(matches!(spans[0].status, Status::Error { .. }));
 }
