@@ -85,7 +85,18 @@ pub(super) enum Bind {
 }
 
 pub(super) const EVENTS: &str = "events e";
+
 pub(super) const PARTICIPATING: &str = "participants p JOIN events e ON e.id = p.event_id";
+
+/// The same, to be put in order. SQLite is told of the index that has the times of events as well, or it would read each.
+fn participating(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => PARTICIPATING,
+        Engine::Sqlite => {
+            "participants p JOIN events e INDEXED BY events_times ON e.id = p.event_id"
+        }
+    }
+}
 
 /// A part of a list: tables, and a condition besides those of all parts.
 pub(super) type Branch = (&'static str, String);
@@ -168,13 +179,14 @@ impl Builder {
             format!("ORDER BY {table}.{column}{direction}, {table}.id{direction} LIMIT {limit}")
         };
         let order = order_of("e");
+        let sqlite = self.engine == Engine::Sqlite;
         let mut branches = match query.text.as_deref() {
             Some(text) if self.finds_by_words(query) => {
                 self.branches_of_words(text, &conditions, actor, query, (page.after, limit))
             }
             Some(text) => {
                 let branches = self.branches(actor, query);
-                conditions += &if self.engine == Engine::Sqlite && query.participating {
+                conditions += &if sqlite && query.participating {
                     self.holds_words_itself(text)
                 } else {
                     self.holds_words(text)
@@ -184,7 +196,11 @@ impl Builder {
             None => self.branches(actor, query),
         };
         let going_on = self.going_on(&mut branches, actor, query, page.after);
-        if let ([(table, condition)], true) = (branches.as_slice(), going_on.is_empty()) {
+        let in_order = |branch: &Branch| branch.0 == EVENTS || !sqlite;
+        if let ([branch], true) = (branches.as_slice(), going_on.is_empty())
+            && in_order(branch)
+        {
+            let (table, condition) = branch;
             return marks(
                 self.engine,
                 column,
@@ -193,30 +209,39 @@ impl Builder {
         }
         // What decides of the order is in the index: the events themselves are fetched for the page alone. By SQLite's own number of
         // a row, which the index holds, that is one look-up less.
-        let (key, number, ordered) = if self.engine == Engine::Postgres {
-            ("id", "", order.as_str())
-        } else {
+        let (key, number, ordered) = if sqlite {
             ("row_id", ", e.row_id", "")
+        } else {
+            ("id", "", order.as_str())
         };
-        let select = |(table, condition): &Branch| {
-            format!(
-                "(SELECT e.{column}, e.id{number} FROM {table} WHERE {conditions}{condition} {order}) b"
-            )
+        // Parts that come in the order of an index are merged by SQLite, to the end of the page; else it keeps and sorts them all.
+        let merges = sqlite && query.sort == Sort::Start && query.text.is_none();
+        let merges = merges && going_on.is_empty();
+        let plain = |(table, condition): &Branch| {
+            format!("SELECT e.{column}, e.id{number} FROM {table} WHERE {conditions}{condition}")
+        };
+        let limited = |branch: &Branch| format!("({} {order}) b", plain(branch));
+        let select = |branch: &Branch| {
+            if merges && in_order(branch) {
+                plain(branch)
+            } else {
+                format!("SELECT * FROM {}", limited(branch))
+            }
         };
         let selects: Vec<String> = branches
             .iter()
-            .map(|branch| format!("SELECT * FROM {}", select(branch)))
-            .chain(going_on.selects(select))
+            .map(select)
+            .chain(going_on.selects(limited))
             .collect();
         let selects = selects.join(" UNION ");
-        marks(
-            self.engine,
-            column,
-            &format!(
-                "(SELECT * FROM ({selects}) u {}) v CROSS JOIN events e WHERE e.{key} = v.{key} {ordered}",
-                order_of("u")
-            ),
-        )
+        let of_page = if merges {
+            let order = [1, 2, 3].map(|place| format!("{place}{direction}"));
+            format!("{selects} ORDER BY {} LIMIT {limit}", order.join(", "))
+        } else {
+            format!("SELECT * FROM ({selects}) u {}", order_of("u"))
+        };
+        let events = format!("({of_page}) v CROSS JOIN events e WHERE e.{key} = v.{key} {ordered}");
+        marks(self.engine, column, &events)
     }
 
     /// A condition of those that the caller may see, for a few events that are found by something else.
@@ -250,7 +275,7 @@ impl Builder {
             };
         }
         let me = self.bind(Bind::Id(actor.user_id));
-        let participating = (PARTICIPATING, format!(" AND p.user_id = {me}"));
+        let participating = (participating(self.engine), format!(" AND p.user_id = {me}"));
         if query.participating {
             return vec![participating];
         }

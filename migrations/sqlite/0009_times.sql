@@ -1,0 +1,3 @@
+-- When the events are that somebody takes part in, without the events themselves: a list needs it to put them in order, and reads those that it shows. A
+-- page of 50 read 40 others, most of them from the file.
+CREATE INDEX events_times ON events (id, start_utc, end_utc) WHERE deleted_at IS NULL;
