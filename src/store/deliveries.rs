@@ -296,7 +296,7 @@ impl Store {
         }
         const SQL: Sql = Sql::same(
             "SELECT (SELECT CAST(COUNT(*) AS BIGINT) FROM deliveries WHERE state = 'pending' AND channel = $1) AS pending, \
-             (SELECT MIN(created_at) FROM deliveries WHERE state = 'pending' AND channel = $1) AS oldest, \
+             (SELECT created_at FROM deliveries WHERE state = 'pending' AND channel = $1 ORDER BY id LIMIT 1) AS oldest, \
              (SELECT CAST(COUNT(*) AS BIGINT) FROM deliveries WHERE state = 'dead' AND channel = $1) AS dead",
         );
         let row = reading!(self, |session| {
