@@ -23,9 +23,6 @@ PASSWORD = "correct horse battery staple"  # noqa: S105
 TICKS = os.sysconf("SC_CLK_TCK")
 ENGINES = ["sqlite", "postgres"]
 SEEDS = itertools.count(20_261_122)
-# As packaged, PostgreSQL keeps 128 MB, less than the events of the largest world. Its manual asks for a quarter of the
-# memory ("Resource Consumption").
-SHARED_BUFFERS = "4GB"
 SETTINGS = RAISED_LIMITS | {"CONVOKE_ACCESS_TOKEN_TTL": "24h"}
 
 
@@ -45,7 +42,7 @@ class Worlds:
         self.folder = folder
         self.events = events
         self.file = folder / f"world-{name}.db"
-        self.server = Postgres(folder / f"postgres-{name}", folder, shared_buffers=SHARED_BUFFERS)
+        self.server = Postgres(folder / f"postgres-{name}", folder)
         self._more = more
         self._variables = {"events": events} | (variables or {})
         self._filled = folder / f"filled-{name}"

@@ -57,8 +57,7 @@ def convoke_binary() -> Path:
 class Postgres:
     """A throwaway PostgreSQL with trust for loopback; as root it runs as the user that Debian's package makes."""
 
-    def __init__(self, folder: Path, logs: Path, **more: str) -> None:
-        """`more` are further settings of the server."""
+    def __init__(self, folder: Path, logs: Path) -> None:
         versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
         binaries = versions[-1].parent if versions else Path(find("initdb", "postgresql")).parent
         user = "postgres" if os.geteuid() == 0 else None
@@ -66,7 +65,7 @@ class Postgres:
         self.port = free_port()
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
         self._make = [binaries / "initdb", "--auth=trust", "--no-sync", "--username=postgres", "--encoding=UTF8"]
-        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "300"} | more
+        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "300"}
         command = [str(binaries / "postgres"), "-D", str(folder), "-p", str(self.port)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         # The quick way down: nothing of it is kept.

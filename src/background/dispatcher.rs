@@ -148,7 +148,11 @@ impl Dispatcher {
             }
             Err(failure) if is_outage(&failure) => Err(failure),
             // One of them is at fault, and the database does not say which.
-            Err(_) => self.claimed_round().await,
+            Err(_) => {
+                // What comes next is not of its spans.
+                drop(attempt);
+                self.claimed_round().await
+            }
         }
     }
 

@@ -80,6 +80,13 @@ pub struct QueueState {
     pub oldest: Duration,
 }
 
+/// The oldest is the first that waits. `IS TRUE` keeps the index by channel and time out of it, from which all that wait would be sorted.
+const QUEUE_STATE: Sql = Sql::same(
+    "SELECT (SELECT CAST(COUNT(*) AS BIGINT) FROM deliveries WHERE state = 'pending' AND channel = $1) AS pending, \
+     (SELECT created_at FROM deliveries WHERE state = 'pending' AND (channel = $1) IS TRUE ORDER BY id LIMIT 1) AS oldest, \
+     (SELECT CAST(COUNT(*) AS BIGINT) FROM deliveries WHERE state = 'dead' AND channel = $1) AS dead",
+);
+
 #[derive(FromRow)]
 pub(super) struct DeliveryRow {
     id: i64,
@@ -294,20 +301,10 @@ impl Store {
             oldest: Option<Timestamp>,
             dead: i64,
         }
-        const SQL: Sql = Sql::same(
-            "SELECT (SELECT CAST(COUNT(*) AS BIGINT) FROM deliveries WHERE state = 'pending' AND channel = $1) AS pending, \
-             (SELECT created_at FROM deliveries WHERE state = 'pending' AND channel = $1 ORDER BY id LIMIT 1) AS oldest, \
-             (SELECT CAST(COUNT(*) AS BIGINT) FROM deliveries WHERE state = 'dead' AND channel = $1) AS dead",
-        );
         let row = reading!(self, |session| {
-            statement!(session, "deliveries.count", SQL, |sql, link| query_as::<
-                _,
-                Row,
-            >(
-                sql
-            )
-            .bind(channel)
-            .fetch_optional(link))
+            statement!(session, "deliveries.count", QUEUE_STATE, |sql, link| {
+                query_as::<_, Row>(sql).bind(channel).fetch_optional(link)
+            })
         })?;
         Ok(row.map_or_else(QueueState::default, |row| QueueState {
             pending: u64::try_from(row.pending).unwrap_or(0),
@@ -332,5 +329,38 @@ impl Store {
                 .bind(Timestamp(before))
                 .execute(link))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
+
+    use super::*;
+    use crate::{domain::clock::Clock, lifecycle::Lifecycle, store::Settings};
+
+    #[tokio::test]
+    async fn the_oldest_that_waits_is_found_without_the_others() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite://{}/convoke.db", folder.path().display());
+        let spawn = |task| Lifecycle::new().spawn_unwatched("store writer", task);
+        let settings = Settings::for_tests(url.clone());
+        let store = Store::open(settings, Clock::system(), spawn).await.unwrap();
+        store.migrate().await.unwrap();
+        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        let explain = format!("EXPLAIN QUERY PLAN {}", QUEUE_STATE.on(Engine::Sqlite));
+        let plan = query(AssertSqlSafe(explain))
+            .fetch_all(&mut connection)
+            .await;
+        let plan: Vec<String> = plan.unwrap().iter().map(|row| row.get("detail")).collect();
+        assert!(
+            plan.iter()
+                .any(|detail| detail.contains("deliveries_pending")),
+            "{plan:#?}"
+        );
+        assert!(
+            !plan.iter().any(|detail| detail.contains("TEMP B-TREE")),
+            "{plan:#?}"
+        );
     }
 }

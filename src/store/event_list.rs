@@ -1,8 +1,8 @@
 //! Lists of events: the statement is put together from the filters asked for.
 //!
 //! Whoever is no admin sees what is public, what they organise and where they take part. One condition with `OR` would walk the
-//! whole index past everybody else's private events, so each of the three is a branch of its own with its own index and limit,
-//! and the union is cut to the page.
+//! whole index past everybody else's private events, so each of the three is a branch of its own with its own index, cut to a
+//! page or merged with the others, and the union is cut to the page.
 
 use std::{
     collections::HashSet,
@@ -88,15 +88,9 @@ pub(super) const EVENTS: &str = "events e";
 
 pub(super) const PARTICIPATING: &str = "participants p JOIN events e ON e.id = p.event_id";
 
-/// The same, to be put in order. SQLite is told of the index that has the times of events as well, or it would read each.
-fn participating(engine: Engine) -> &'static str {
-    match engine {
-        Engine::Postgres => PARTICIPATING,
-        Engine::Sqlite => {
-            "participants p JOIN events e INDEXED BY events_times ON e.id = p.event_id"
-        }
-    }
-}
+/// The same for SQLite, told to take the times of events from an index instead of reading each.
+const PARTICIPATING_BY_TIMES: &str =
+    "participants p JOIN events e INDEXED BY events_times ON e.id = p.event_id";
 
 /// A part of a list: tables, and a condition besides those of all parts.
 pub(super) type Branch = (&'static str, String);
@@ -275,7 +269,17 @@ impl Builder {
             };
         }
         let me = self.bind(Bind::Id(actor.user_id));
-        let participating = (participating(self.engine), format!(" AND p.user_id = {me}"));
+        // Where there is more to ask of an event than when it is, SQLite may rather begin with the events.
+        let by_times = self.engine == Engine::Sqlite
+            && query.sort == Sort::Start
+            && query.organizer_id.is_none()
+            && query.visibility.is_none();
+        let table = if by_times {
+            PARTICIPATING_BY_TIMES
+        } else {
+            PARTICIPATING
+        };
+        let participating = (table, format!(" AND p.user_id = {me}"));
         if query.participating {
             return vec![participating];
         }

@@ -113,7 +113,7 @@ pub static RESOURCE: &[Field] = &[
     text("telemetry.sdk.language", "Always `rust`."),
 ];
 
-/// Every span. A warning or an error that is logged inside one becomes an event of it.
+/// Every span. A warning or an error that is logged inside one becomes an event of it; inside a database operation, of the span around that.
 #[rustfmt::skip]
 pub static SPANS: &[Span] = &[
     Span {

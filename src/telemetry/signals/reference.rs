@@ -67,7 +67,7 @@ pub fn reference_markdown() -> String {
     table(&mut page, RESOURCE);
     page.push_str(
         "\n## Spans\n\nOnly what is sampled is built. A warning or an error that is logged inside a span becomes an \
-         event of it.\n",
+         event of it; inside a database operation, of the span around that.\n",
     );
     for span in SPANS {
         let _ = write!(

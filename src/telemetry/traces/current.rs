@@ -60,7 +60,7 @@ pub fn failed(error_type: Option<&'static str>) {
     });
 }
 
-/// Makes what is logged in a span an event of it, named by its message; an error marks the span as failed.
+/// Makes what is logged in a span an event of it, named by its message, or else by its place; an error marks the span as failed.
 #[derive(Debug)]
 pub(in crate::telemetry) struct SpanEvents;
 
@@ -76,6 +76,9 @@ impl<S: Subscriber> Layer<S> for SpanEvents {
                 ],
             };
             event.record(&mut noted);
+            if noted.name.is_empty() {
+                metadata.name().clone_into(&mut noted.name);
+            }
             span.add_event(noted.name, noted.attributes);
             if *metadata.level() == Level::ERROR {
                 span.set_status(Status::error(""));
