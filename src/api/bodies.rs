@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Bytes of bodies that are kept.
-const BYTES_MAX: usize = 16 << 20;
+const BYTES_MAX: usize = 24 << 20;
 /// What an entry takes beside its body, about.
 const OVERHEAD: usize = 200;
 /// About what an entry takes with its body.
