@@ -80,9 +80,8 @@ impl Call {
         let kind = self.storage.kind();
         instruments::storage::operation(kind, self.operation, error_type, elapsed, &self.span);
         recording::step(StepKind::Storage, self.operation, elapsed, None, error_type);
-        if let Some(error_type) = error_type {
-            self.span.record("error.type", error_type);
-            self.span.record("otel.status_code", "ERROR");
+        if error_type.is_some() {
+            traces::failed_in(&self.span, error_type);
         }
     }
 }

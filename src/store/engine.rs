@@ -233,9 +233,8 @@ impl Timing {
         if let Some(rows) = rows {
             self.span.record("db.response.returned_rows", rows);
         }
-        if let Some(error_type) = error_type {
-            self.span.record("error.type", error_type);
-            self.span.record("otel.status_code", "ERROR");
+        if error_type.is_some() {
+            traces::failed_in(&self.span, error_type);
         }
     }
 
@@ -261,9 +260,8 @@ impl Timing {
         if let Some(committed) = committed {
             note("COMMIT", committed, rolled_back);
         }
-        if let Some(error_type) = error_type {
-            self.span.record("error.type", error_type);
-            self.span.record("otel.status_code", "ERROR");
+        if error_type.is_some() {
+            traces::failed_in(&self.span, error_type);
         }
     }
 

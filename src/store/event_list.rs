@@ -88,9 +88,12 @@ pub(super) const EVENTS: &str = "events e";
 
 pub(super) const PARTICIPATING: &str = "participants p JOIN events e ON e.id = p.event_id";
 
-/// The same for SQLite, told to take the times of events from an index instead of reading each.
-const PARTICIPATING_BY_TIMES: &str =
+/// The same for SQLite, told to take the times of events and who may see them from an index instead of reading each.
+pub(super) const PARTICIPATING_BY_TIMES: &str =
     "participants p JOIN events e INDEXED BY events_times ON e.id = p.event_id";
+
+/// What is the caller's need not be found again among what is public.
+pub(super) const PRIVATE: &str = " AND e.visibility = 'private'";
 
 /// A part of a list: tables, and a condition besides those of all parts.
 pub(super) type Branch = (&'static str, String);
@@ -264,28 +267,31 @@ impl Builder {
             return if query.organizer_id.is_some() || query.visibility.is_some() {
                 vec![(EVENTS, String::new())]
             } else {
-                let private = " AND e.visibility = 'private'";
-                vec![(EVENTS, PUBLIC.into()), (EVENTS, private.into())]
+                vec![(EVENTS, PUBLIC.into()), (EVENTS, PRIVATE.into())]
             };
         }
         let me = self.bind(Bind::Id(actor.user_id));
-        // Where there is more to ask of an event than when it is, SQLite may rather begin with the events.
+        // Where there is more to ask of an event than when it is and who may see it, SQLite may rather begin with the events.
         let by_times = self.engine == Engine::Sqlite
             && query.sort == Sort::Start
-            && query.organizer_id.is_none()
-            && query.visibility.is_none();
+            && query.organizer_id.is_none();
         let table = if by_times {
             PARTICIPATING_BY_TIMES
         } else {
             PARTICIPATING
         };
-        let participating = (table, format!(" AND p.user_id = {me}"));
+        let takes_part = format!(" AND p.user_id = {me}");
         if query.participating {
-            return vec![participating];
+            return vec![(table, takes_part)];
         }
-        let mut branches = vec![participating];
-        if query.visibility != Some(Visibility::Private) {
-            branches.push((EVENTS, PUBLIC.into()));
+        let public = (EVENTS, PUBLIC.to_owned());
+        if query.visibility == Some(Visibility::Public) {
+            return vec![public];
+        }
+        let private = if by_times { PRIVATE } else { "" };
+        let mut branches = vec![(table, takes_part + private)];
+        if query.visibility.is_none() {
+            branches.push(public);
         }
         if query.organizer_id.is_none() {
             branches.push((EVENTS, format!(" AND e.organizer_id = {me}")));

@@ -9,7 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     engine::Engine,
     event_going_on::LENGTHS,
-    event_list::{Bind, Branch, Builder, EVENTS, EventKey, EventQuery, PARTICIPATING, Sort},
+    event_list::{
+        Bind, Branch, Builder, EventKey, EventQuery, PARTICIPATING_BY_TIMES, PRIVATE, Sort,
+    },
 };
 use crate::domain::{actor::Actor, event::Visibility, words::query_words};
 
@@ -23,6 +25,8 @@ const ROW_MASK: i64 = (1 << ROW_BITS) - 1;
 /// Events `e` out of SQLite's index of words `s`; with `ROW_MASK`.
 const HITS: &str = "events_search s CROSS JOIN events e ON e.row_id = s.rowid & 1073741823";
 const NOTHING: &str = " AND 1 = 0";
+/// One organizer's events: an index has who may see them, so that of the public ones only that is read.
+const ORGANIZED: &str = "events e INDEXED BY events_organizer_created";
 /// Events of one organizer that are looked at one by one; beyond, the index of words knows better.
 const FEW: i64 = 1000;
 
@@ -96,8 +100,8 @@ impl Builder {
             && query.organizer_id.is_none()
     }
 
-    /// Where visible events with these words come from, then: hits of a visibility that the caller may see; and those that are
-    /// the caller's. If these are few, they are looked at one by one, for all others may hold the words; if they are many, the
+    /// Where visible events with these words come from, then: hits of a visibility that the caller may see; and what is private
+    /// and the caller's. If that is little, it is looked at one by one, for all others may hold the words; if it is much, the
     /// private hits are, for all of these may be the caller's.
     pub(super) fn branches_of_words(
         &mut self,
@@ -108,41 +112,46 @@ impl Builder {
         page: (Option<EventKey>, i64),
     ) -> Vec<Branch> {
         let mut branches = Vec::new();
-        let mut hits_of = |builder: &mut Self, visibility, more: &str| {
+        let mut hits_of = |builder: &mut Self, visibility, more: &str, unless: Option<&str>| {
             if query.visibility.is_none_or(|asked| asked == visibility) {
                 let conditions = format!("{conditions}{more}");
-                let hits = builder.hits((text, visibility), &conditions, query, page);
+                let hits = builder.hits((text, visibility), &conditions, unless, query, page);
                 branches.push((HITS, hits + more));
             }
         };
-        hits_of(self, Visibility::Public, "");
+        hits_of(self, Visibility::Public, "", None);
         if actor.is_admin() {
-            hits_of(self, Visibility::Private, "");
+            hits_of(self, Visibility::Private, "", None);
             return branches;
         }
         let me = self.bind(Bind::Id(actor.user_id));
         let few = format!(
             "(SELECT COUNT(*) FROM (SELECT 1 FROM events o WHERE o.organizer_id = {me} AND o.deleted_at IS NULL LIMIT {FEW})) < {FEW}"
         );
-        let many = format!(" AND NOT {few} AND e.organizer_id = {me}");
-        hits_of(self, Visibility::Private, &many);
+        let mine = format!(" AND e.organizer_id = {me}");
+        hits_of(self, Visibility::Private, &mine, Some(&few));
+        if query.visibility == Some(Visibility::Public) {
+            return branches;
+        }
         let words = self.holds_words_itself(text);
         branches.extend([
-            (PARTICIPATING, format!(" AND p.user_id = {me}{words}")),
             (
-                EVENTS,
-                format!(" AND {few} AND e.organizer_id = {me}{words}"),
+                PARTICIPATING_BY_TIMES,
+                format!("{PRIVATE} AND p.user_id = {me}{words}"),
             ),
+            (ORGANIZED, format!("{PRIVATE} AND {few}{mine}{words}")),
         ]);
         branches
     }
 
     /// What must be true of [`HITS`] of one visibility besides the `conditions` on events. In a list by start they are no more than
-    /// its first `limit`, and those that start within the same unit as the last of these.
+    /// its first `limit`, and those that start within the same unit as the last of these. Where `unless` is true there are none; the
+    /// bounds say so, for a condition would be looked at for each hit.
     fn hits(
         &mut self,
         (text, visibility): (&str, Visibility),
         conditions: &str,
+        unless: Option<&str>,
         query: &EventQuery,
         (after, limit): (Option<EventKey>, i64),
     ) -> String {
@@ -165,7 +174,12 @@ impl Builder {
             most = starts.min().map_or(most, |at| numbers(visibility, at).1);
         }
         let [least, most] = [least, most].map(|number| self.bind(Bind::Number(number)));
+        let bound = |bound: String, nothing: i64| match unless {
+            Some(condition) => format!("CASE WHEN {condition} THEN {nothing} ELSE {bound} END"),
+            None => bound,
+        };
         if query.sort != Sort::Start {
+            let most = bound(most, i64::MIN);
             return format!("{hits} AND s.rowid >= {least} AND s.rowid <= {most}");
         }
         let (direction, end) = if query.descending {
@@ -179,9 +193,11 @@ impl Builder {
             limit - 1
         );
         let (least, most) = if query.descending {
-            (format!("COALESCE({enough}, {least})"), most)
+            let least = bound(format!("COALESCE({enough}, {least})"), i64::MAX);
+            (least, most)
         } else {
-            (least, format!("COALESCE({enough}, {most})"))
+            let most = bound(format!("COALESCE({enough}, {most})"), i64::MIN);
+            (least, most)
         };
         format!("{hits} AND s.rowid >= {least} AND s.rowid <= {most}")
     }

@@ -50,7 +50,6 @@ where
         .with_threads(false)
         .with_tracked_inactivity(false)
         .with_target(false)
-        .with_context_activation(false)
         .with_filter(filter_fn(|metadata| {
             metadata.is_span() && metadata.target() == TARGET
         }));

@@ -25,7 +25,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, TracerProv
 
 pub use self::context::{TraceParent, current_traceparent};
 pub(super) use self::current::{SpanEvents, active};
-pub use self::current::{enter, failed, within};
+pub use self::current::{enter, failed, failed_in, within};
 pub use self::options::{Batch, Fault, Options, Otlp, Protocol};
 pub use self::sampling::Sampling;
 pub use self::spans::{

@@ -131,8 +131,7 @@ impl Attempt {
         observe(outcome, elapsed, self.lags.first().copied().flatten());
         let none = Span::none();
         let span = self.spans.first().unwrap_or(&none);
-        span.record("error.type", outcome);
-        span.record("otel.status_code", "ERROR");
+        traces::failed_in(span, Some(outcome));
         log(span);
         self.keep(std::slice::from_ref(delivery), outcome, elapsed);
     }

@@ -52,12 +52,15 @@ pub(in crate::telemetry) fn active() -> Option<TraceParent> {
 
 /// Notes on the span that is worked in, if it is recorded, that its work failed.
 pub fn failed(error_type: Option<&'static str>) {
-    with_current(|span| {
-        if let Some(error_type) = error_type {
-            span.record("error.type", error_type);
-        }
-        span.record("otel.status_code", "ERROR");
-    });
+    with_current(|span| failed_in(span, error_type));
+}
+
+/// Notes on a span that its work failed.
+pub fn failed_in(span: &Span, error_type: Option<&'static str>) {
+    if let Some(error_type) = error_type {
+        span.record("error.type", error_type);
+    }
+    span.record("otel.status_code", "ERROR");
 }
 
 /// Makes what is logged in a span an event of it, named by its message, or else by its place; an error marks the span as failed.
