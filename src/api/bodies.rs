@@ -123,17 +123,12 @@ mod tests {
             user::Role,
             version::Expected,
         },
-        lifecycle::Lifecycle,
-        store::{EventQuery, NewUser, Receipt, Settings, Sort},
+        store::{EventQuery, NewUser, Receipt, Sort},
     };
 
     async fn open(folder: &tempfile::TempDir) -> Store {
         let url = format!("sqlite://{}/convoke.db", folder.path().display());
-        let settings = Settings::for_tests(url);
-        let spawn = |task| Lifecycle::new().spawn_unwatched("store writer", task);
-        let store = Store::open(settings, Clock::system(), spawn).await.unwrap();
-        store.migrate().await.unwrap();
-        store
+        Store::for_tests(&url, Clock::system()).await
     }
 
     async fn user(store: &Store, name: &str) -> Actor {

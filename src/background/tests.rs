@@ -17,7 +17,7 @@ use crate::domain::clock::Clock;
 use crate::domain::new_id;
 use crate::domain::user::Role;
 use crate::lifecycle::Lifecycle;
-use crate::store::{NewUser, QueueState, RetryPolicy, Settings, Store};
+use crate::store::{NewUser, QueueState, RetryPolicy, Store};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -35,14 +35,11 @@ impl Fixture {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/convoke.db", folder.path().display());
-        let settings = Settings::for_tests(url.clone());
         let now = Arc::new(AtomicI64::new(1_800_000_000));
         let shown = Arc::clone(&now);
         let clock =
             Clock::from_fn(move || Timestamp::from_second(shown.load(Ordering::SeqCst)).unwrap());
-        let spawn = |task| Lifecycle::new().spawn_unwatched("store writer", task);
-        let store = Store::open(settings, clock, spawn).await.unwrap();
-        store.migrate().await.unwrap();
+        let store = Store::for_tests(&url, clock).await;
         let new = NewUser {
             email: "ada@example.org".into(),
             display_name: "Ada".into(),

@@ -337,16 +337,13 @@ mod tests {
     use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 
     use super::*;
-    use crate::{domain::clock::Clock, lifecycle::Lifecycle, store::Settings};
+    use crate::domain::clock::Clock;
 
     #[tokio::test]
     async fn the_oldest_that_waits_is_found_without_the_others() {
         let folder = tempfile::TempDir::new().unwrap();
         let url = format!("sqlite://{}/convoke.db", folder.path().display());
-        let spawn = |task| Lifecycle::new().spawn_unwatched("store writer", task);
-        let settings = Settings::for_tests(url.clone());
-        let store = Store::open(settings, Clock::system(), spawn).await.unwrap();
-        store.migrate().await.unwrap();
+        let _store = Store::for_tests(&url, Clock::system()).await;
         let mut connection = SqliteConnection::connect(&url).await.unwrap();
         let explain = format!("EXPLAIN QUERY PLAN {}", QUEUE_STATE.on(Engine::Sqlite));
         let plan = query(AssertSqlSafe(explain))

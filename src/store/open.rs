@@ -232,14 +232,14 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 #[cfg(test)]
-impl Settings {
-    /// A small store at this URL.
-    pub(crate) fn for_tests(url: String) -> Self {
-        Self {
-            direct_url: url.clone(),
+impl super::Store {
+    /// A small one on SQLite, new and migrated.
+    pub(crate) async fn for_tests(url: &str, clock: crate::domain::clock::Clock) -> Self {
+        let settings = Settings {
+            direct_url: url.to_owned(),
             read_url: None,
             pooled: false,
-            url,
+            url: url.to_owned(),
             min_connections: 0,
             max_connections: 2,
             max_lifetime: Duration::from_mins(1),
@@ -250,7 +250,13 @@ impl Settings {
             attempts: 1,
             synchronous: "normal",
             busy_timeout: Duration::from_secs(5),
-        }
+        };
+        let spawn = |task| {
+            crate::lifecycle::Lifecycle::new().spawn_unwatched("store writer", task);
+        };
+        let store = Self::open(settings, clock, spawn).await.unwrap();
+        store.migrate().await.unwrap();
+        store
     }
 }
 
