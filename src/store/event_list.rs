@@ -270,8 +270,12 @@ impl Builder {
                 vec![(EVENTS, PUBLIC.into()), (EVENTS, PRIVATE.into())]
             };
         }
+        let public = (EVENTS, PUBLIC.to_owned());
+        if query.visibility == Some(Visibility::Public) && !query.participating {
+            return vec![public];
+        }
         let me = self.bind(Bind::Id(actor.user_id));
-        // Where there is more to ask of an event than when it is and who may see it, SQLite may rather begin with the events.
+        // With an organizer to ask for, SQLite may rather begin with the events.
         let by_times = self.engine == Engine::Sqlite
             && query.sort == Sort::Start
             && query.organizer_id.is_none();
@@ -283,10 +287,6 @@ impl Builder {
         let takes_part = format!(" AND p.user_id = {me}");
         if query.participating {
             return vec![(table, takes_part)];
-        }
-        let public = (EVENTS, PUBLIC.to_owned());
-        if query.visibility == Some(Visibility::Public) {
-            return vec![public];
         }
         let private = if by_times { PRIVATE } else { "" };
         let mut branches = vec![(table, takes_part + private)];

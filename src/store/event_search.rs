@@ -101,8 +101,8 @@ impl Builder {
     }
 
     /// Where visible events with these words come from, then: hits of a visibility that the caller may see; and what is private
-    /// and the caller's. If that is little, it is looked at one by one, for all others may hold the words; if it is much, the
-    /// private hits are, for all of these may be the caller's.
+    /// and the caller's. Where they organise few events these are looked at one by one, for all others may hold the words; where
+    /// many, the private hits are, for all of these may be the caller's.
     pub(super) fn branches_of_words(
         &mut self,
         text: &str,
@@ -139,7 +139,11 @@ impl Builder {
                 PARTICIPATING_BY_TIMES,
                 format!("{PRIVATE} AND p.user_id = {me}{words}"),
             ),
-            (ORGANIZED, format!("{PRIVATE} AND {few}{mine}{words}")),
+            // Nobody, when they are many: a condition beside it would be asked of each.
+            (
+                ORGANIZED,
+                format!("{PRIVATE} AND e.organizer_id = CASE WHEN {few} THEN {me} END{words}"),
+            ),
         ]);
         branches
     }
