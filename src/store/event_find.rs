@@ -2,10 +2,12 @@
 //!
 //! A trip to the database costs many times what the row costs, on SQLite for its thread and on PostgreSQL for the wire and both
 //! processes. So look-ups are queued, and few lanes take whatever waits: who asks alone waits for nobody, and the more ask the
-//! cheaper each is. A lane that is slow delays those it took and nobody else.
+//! cheaper each is. A lane that is slow delays those it took and nobody else. Who asks for one event does not wait behind pages
+//! of others'.
 
 use std::{
     collections::VecDeque,
+    iter::repeat_n,
     panic::AssertUnwindSafe,
     sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
 };
@@ -30,10 +32,12 @@ use crate::{
     telemetry::instruments,
 };
 
-/// Statements under way at once.
-pub(super) const LANES: usize = 2;
+/// Statements under way at once for those who ask for one event; more would have fewer to share each with.
+const LANES: usize = 2;
+/// And for those who ask for a page's.
+const PAGE_LANES: usize = 4;
 /// Look-ups in one statement; a power of two.
-const MOST: usize = 64;
+const MOST: usize = 256;
 
 /// What a caller may see of the event that it asks for; before and after `w`, who asks for what.
 const SELECT: &str = concat!("SELECT ", view_columns!(), ", w.n FROM (VALUES ");
@@ -102,7 +106,36 @@ impl FromRow<'_, PgRow> for Found {
     }
 }
 
-/// Those who wait for a lane.
+/// Those who wait for a lane: who asks for one event, and who for more.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    one: Arc<Queue>,
+    page: Arc<Queue>,
+}
+
+impl Queues {
+    /// The queue of each lane that is to serve.
+    pub(super) fn lanes(&self) -> impl Iterator<Item = Arc<Queue>> {
+        let [one, page] = [(&self.one, LANES), (&self.page, PAGE_LANES)]
+            .map(|(queue, lanes)| repeat_n(Arc::clone(queue), lanes));
+        one.chain(page)
+    }
+
+    fn of(&self, wanted: usize) -> &Queue {
+        if wanted == 1 { &self.one } else { &self.page }
+    }
+
+    /// Lets the lanes see that the store is gone.
+    pub(super) fn close(&self) {
+        for lane in self.lanes() {
+            lane.arrived.notify_one();
+        }
+        self.one.arrived.notify_waiters();
+        self.page.arrived.notify_waiters();
+    }
+}
+
+/// Those who wait for the same lanes.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: Mutex<VecDeque<Wanted>>,
@@ -156,14 +189,6 @@ impl Queue {
             }
         }
     }
-
-    /// Lets the lanes see that the store is gone.
-    pub(super) fn close(&self) {
-        for _ in 0..LANES {
-            self.arrived.notify_one();
-        }
-        self.arrived.notify_waiters();
-    }
 }
 
 async fn answers(asked: Vec<oneshot::Receiver<Answer>>) -> Result<Vec<Option<EventView>>, Error> {
@@ -199,10 +224,8 @@ impl Store {
     ) -> Result<Vec<Option<EventView>>, Error> {
         let engine = self.engine();
         let timing = Timing::start(engine, "events.find", text(engine, ids.len()).0);
-        let asked: Vec<_> = ids
-            .iter()
-            .map(|id| self.inner.lookups.ask(actor, *id))
-            .collect();
+        let queue = self.inner.lookups.of(ids.len());
+        let asked: Vec<_> = ids.iter().map(|id| queue.ask(actor, *id)).collect();
         let found = answers(asked).await;
         let failure = found.as_ref().err();
         let rows = found.as_ref().ok();

@@ -107,7 +107,7 @@ struct Inner {
     /// Told after each commit that may have left a delivery.
     outbox: tokio::sync::Notify,
     generations: Arc<Generations>,
-    lookups: Arc<event_find::Queue>,
+    lookups: event_find::Queues,
 }
 
 impl Drop for Inner {
@@ -182,14 +182,13 @@ impl Store {
             clock,
             outbox: tokio::sync::Notify::new(),
             generations: Arc::default(),
-            lookups: Arc::default(),
+            lookups: event_find::Queues::default(),
         };
         let store = Self {
             inner: Arc::new(inner),
         };
-        for _ in 0..event_find::LANES {
-            let lookups = Arc::clone(&store.inner.lookups);
-            spawn(Box::pin(lookups.serve(Arc::downgrade(&store.inner))));
+        for queue in store.inner.lookups.lanes() {
+            spawn(Box::pin(queue.serve(Arc::downgrade(&store.inner))));
         }
         store.ping().await?;
         Ok(store)

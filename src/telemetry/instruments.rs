@@ -134,7 +134,7 @@ const CHANNEL_BOUNDS: &[f64] = &[
 ];
 
 /// From a writer that nobody shares to one that commits for a crowd.
-const BATCH_BOUNDS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+const BATCH_BOUNDS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 /// The inventory. What is not here cannot be emitted, and what is here is emitted.
 #[rustfmt::skip]
