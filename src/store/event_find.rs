@@ -296,3 +296,30 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::user::Role;
+
+    #[test]
+    fn who_asks_for_one_event_is_taken_before_the_pages_that_wait_and_who_has_gone_is_not() {
+        let actor = Actor {
+            user_id: Uuid::now_v7(),
+            role: Role::User,
+        };
+        let queues = Queues::default();
+        let ask = |wanted, times| -> Vec<_> {
+            let ask = |_| queues.of(wanted).ask(actor, Uuid::now_v7());
+            (0..times).map(ask).collect()
+        };
+        let page = ask(50, MOST + 20);
+        let one = ask(1, 1);
+        assert_eq!(queues.of(1).take().len(), 1);
+        assert_eq!(queues.of(1).take().len(), 0);
+        assert_eq!(queues.of(2).take().len(), MOST);
+        drop((page, one));
+        assert_eq!(queues.of(50).take().len(), 0);
+        assert_eq!(queues.lanes().count(), LANES + PAGE_LANES);
+    }
+}
