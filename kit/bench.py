@@ -3,7 +3,8 @@
     python -m kit bench [--part limits] [--part peers] [--events N] [--engine sqlite] [--operation get] [--seconds 8]
 
 Parts: `limits` (the same statements by pgbench and by SQLite alone, and a handler that only serialises), `many` (256
-connections), `modes` (telemetry off, default, everything), `peers` (PocketBase), `growth` (see bench_growth.py).
+connections), `modes` (telemetry off, default, everything), `peers` (PocketBase), `growth` (see bench_growth.py), `sizes`
+(of growth, what the number of events does).
 """
 
 import argparse
@@ -22,7 +23,7 @@ from kit.bench_world import ENGINES, Figures, Running, Worlds, batch_size, measu
 from kit.copy_bench import FailedError
 from kit.process import StartError, scratch_folder, stopped_at_end
 
-PARTS = ["limits", "many", "modes", "peers", "growth"]
+PARTS = ["limits", "many", "modes", "peers", "growth", "sizes"]
 MANY = 256
 # Connections of the service's pool (CONVOKE_DATABASE_MAX_CONNECTIONS), and as many as the load has.
 CLIENTS = (10, 32)
@@ -96,10 +97,10 @@ def raise_open_files() -> None:
 
 def bench(options: argparse.Namespace, folder: Path) -> dict[str, str]:
     """Measures what was asked for; returns the sections of the paper."""
-    if "growth" in options.part:
+    if "growth" in options.part or "sizes" in options.part:
         from kit.bench_growth import growth
 
-        return growth(options, folder)
+        return growth(options, folder, sizes_alone="growth" not in options.part)
     found = Found()
     told = bench_report.circumstances(options.seconds)
     with stopped_at_end() as stops:

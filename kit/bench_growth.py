@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 import json
 import re
 import socket
@@ -9,6 +10,7 @@ import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from kit.bench_operations import key
 from kit.bench_report import Target, circumstances, number, ratio, show, table, targets_table
@@ -20,6 +22,7 @@ CONNECTIONS = [1, 8, 32, 256]
 LARGE = {"participants": 50_000, "notifications": 100_000, "changes": 5_000_000}
 LARGE_OPERATIONS = ["participants", "history", "inbox", "answer"]
 IDLE = 10_000
+ROUNDS = 3
 GROWS = 1.2
 SEARCH_GROWS = 2.0
 
@@ -28,7 +31,7 @@ SEARCH_GROWS = 2.0
 class Grown:
     """All that was measured."""
 
-    sizes: dict[tuple[str, str, int], Figures] = field(default_factory=dict)
+    sizes: dict[tuple[str, str, int], list[Figures]] = field(default_factory=dict)
     connections: dict[tuple[str, str, int], Figures] = field(default_factory=dict)
     large: dict[tuple[str, str, int], Figures] = field(default_factory=dict)
     create: dict[str, Figures] = field(default_factory=dict)
@@ -51,42 +54,50 @@ def cost(seen: Figures | None) -> float | None:
     return seen.service_us + seen.database_us if seen else None
 
 
-def growth(options: argparse.Namespace, folder: Path) -> dict[str, str]:
-    """Measures all of it; returns the sections of the paper."""
+def growth(options: argparse.Namespace, folder: Path, sizes_alone: bool = False) -> dict[str, str]:
+    """Measures all of it, or only what the number of events does; returns the sections of the paper."""
     grown = Grown()
     told = circumstances(options.seconds)
     sizes = options.size or SIZES
     middle = sizes[len(sizes) // 2]
-    for events in sizes:
-        with stopped_at_end() as stops:
-            worlds = Worlds(folder, events, stops)
-            worlds.make()
-            for engine in options.engine:
-                by_size(options, worlds, engine, grown)
-                if events == middle:
-                    by_connections(options, worlds, engine, grown)
-                    idle(worlds, engine, grown)
-            if options.keep is None:
-                worlds.remove()
     with stopped_at_end() as stops:
-        worlds = Worlds(
+        worlds = {}
+        for events in sizes:
+            place = folder / str(events)
+            place.mkdir(exist_ok=True)
+            worlds[events] = Worlds(place, events, stops)
+            worlds[events].make()
+        for engine in options.engine:
+            by_size(options, list(worlds.values()), engine, grown)
+            if not sizes_alone:
+                by_connections(options, worlds[middle], engine, grown)
+                idle(worlds[middle], engine, grown)
+        if options.keep is None:
+            for world in worlds.values():
+                world.remove()
+    found = {"growth sizes": sizes_tables(options, grown, sizes, told)}
+    if sizes_alone:
+        return found
+    with stopped_at_end() as stops:
+        large_world = Worlds(
             folder, middle, stops, "large", {name: wanted // options.shrink for name, wanted in LARGE.items()}
         )
-        worlds.make()
+        large_world.make()
         for engine in options.engine:
-            large(options, worlds, engine, grown)
-    found = sections(options, grown, sizes)
-    found["growth targets"] += f"\n\n{told}"
-    return found
+            large(options, large_world, engine, grown)
+    return found | sections(options, grown, told)
 
 
-def by_size(options: argparse.Namespace, worlds: Worlds, engine: str, grown: Grown) -> None:
-    """Each operation on one world."""
-    with running(worlds, engine) as now:
+def by_size(options: argparse.Namespace, worlds: list[Worlds], engine: str, grown: Grown) -> None:
+    """Each operation on all worlds in turns: between two sizes the machine is not given time to become another."""
+    with contextlib.ExitStack() as stack:
+        services = [stack.enter_context(running(world, engine)) for world in worlds]
         for operation in options.operation:
-            seen = measure(now, operation, options.connections, options.seconds)
-            grown.sizes[engine, operation, worlds.events] = seen
-            say(engine, operation, f"{worlds.events} events", seen)
+            for turn in range(ROUNDS):
+                for now in services if turn % 2 == 0 else services[::-1]:
+                    seen = measure(now, operation, options.connections, options.seconds)
+                    grown.sizes.setdefault((engine, operation, now.worlds.events), []).append(seen)
+                    say(engine, operation, f"{now.worlds.events} events", seen)
 
 
 def by_connections(options: argparse.Namespace, worlds: Worlds, engine: str, grown: Grown) -> None:
@@ -206,43 +217,58 @@ def asked(connection: socket.socket, head: bytes) -> None:
         missing -= len(part)
 
 
-def sections(options: argparse.Namespace, grown: Grown, sizes: list[int]) -> dict[str, str]:
-    """The sections of the paper."""
+def sections(options: argparse.Namespace, grown: Grown, told: str) -> dict[str, str]:
+    """The sections of the paper besides that of sizes."""
     return {
-        "growth targets": targets_table(targets(options, grown, sizes)),
-        "growth sizes": sizes_table(grown, sizes),
+        "growth targets": f"{targets_table(targets(options, grown))}\n\n{told}",
         "growth connections": connections_table(grown),
         "growth large": large_tables(options, grown),
         "growth idle": idle_table(grown),
     }
 
 
-def targets(options: argparse.Namespace, grown: Grown, sizes: list[int]) -> list[Target]:
-    """Costs must not grow with the table, and memory is bounded."""
+def targets(options: argparse.Namespace, grown: Grown) -> list[Target]:
+    """Nobody waits for very long, and nothing fails."""
     found = []
-    for engine in options.engine:
-        for operation in options.operation:
-            first, last = (cost(grown.sizes.get((engine, operation, size))) for size in (sizes[0], sizes[-1]))
-            bound = SEARCH_GROWS if operation == "search" else GROWS
-            what = f"{engine} {operation}: cost with {sizes[-1]:,} events ÷ with {sizes[0]:,}"
-            found.append(Target(what, bound, ratio(last, first)))
     for engine in options.engine:
         for operation in options.operation:
             seen = grown.connections.get((engine, operation, 256))
             figure = seen.load.tail(256) if seen else None
             found.append(Target(f"{engine} {operation}: p99 ÷ p50 with 256 connections", 10, figure))
-    measured = [*grown.sizes.values(), *grown.connections.values(), *grown.large.values(), *grown.create.values()]
+    measured = [*itertools.chain(*grown.sizes.values()), *grown.connections.values()]
+    measured += [*grown.large.values(), *grown.create.values()]
     found.append(Target("requests that failed", 0, sum(seen.load.errors for seen in measured), unit=""))
     return found
 
 
-def sizes_table(grown: Grown, sizes: list[int]) -> str:
-    """µs by size."""
+def grows(grown: Grown, engine: str, operation: str, sizes: list[int]) -> float | None:
+    """The cost in the largest world ÷ that in the smallest: the median of the rounds' own ratios."""
+    first, last = (grown.sizes.get((engine, operation, size), []) for size in (sizes[0], sizes[-1]))
+    ratios = [ratio(cost(b), cost(a)) for a, b in zip(first, last, strict=True)]
+    known = [one for one in ratios if one is not None]
+    return median(known) if known else None
+
+
+def size_targets(options: argparse.Namespace, grown: Grown, sizes: list[int]) -> list[Target]:
+    """Costs must not grow with the table."""
+    found = []
+    for engine in options.engine:
+        for operation in options.operation:
+            bound = SEARCH_GROWS if operation == "search" else GROWS
+            what = f"{engine} {operation}: cost with {sizes[-1]:,} events ÷ with {sizes[0]:,}"
+            found.append(Target(what, bound, grows(grown, engine, operation, sizes)))
+    return found
+
+
+def sizes_tables(options: argparse.Namespace, grown: Grown, sizes: list[int], told: str) -> str:
+    """µs by size, and what was promised of them."""
     rows = []
     for engine, operation in dict.fromkeys((engine, operation) for engine, operation, _ in grown.sizes):
-        costs = [cost(grown.sizes.get((engine, operation, size))) for size in sizes]
-        rows.append([f"{engine} {operation}", *map(show, costs), show(ratio(costs[-1], costs[0]))])
-    return table(["operation", *(f"{size:,}" for size in sizes), "last ÷ first"], rows)
+        seen = [grown.sizes.get((engine, operation, size), []) for size in sizes]
+        costs = [median(one.service_us + one.database_us for one in some) if some else None for some in seen]
+        rows.append([f"{engine} {operation}", *map(show, costs), show(grows(grown, engine, operation, sizes))])
+    by_size = table(["operation", *(f"{size:,}" for size in sizes), "last ÷ first"], rows)
+    return f"{by_size}\n\n{targets_table(size_targets(options, grown, sizes))}\n\n{told}"
 
 
 def connections_table(grown: Grown) -> str:
