@@ -3,8 +3,8 @@
     python -m kit bench [--part limits] [--part peers] [--events N] [--engine sqlite] [--operation get] [--seconds 8]
 
 Parts: `limits` (the same statements by pgbench and by SQLite alone, and a handler that only serialises), `many` (256
-connections), `modes` (telemetry off, default, everything), `peers` (PocketBase), `growth` (see bench_growth.py), `sizes`
-(of growth, what the number of events does).
+connections), `modes` (telemetry off, default, everything), `peers` (PocketBase), `growth` (see bench_growth.py),
+`sizes` (of growth, what the number of events does).
 """
 
 import argparse
