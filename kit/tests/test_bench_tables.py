@@ -72,6 +72,9 @@ class Growth(unittest.TestCase):
             grown.sizes["postgres", operation, 10] = [seen(1, 60, 40), seen(1, 120, 80), seen(1, 60, 40)]
             grown.sizes["postgres", operation, 1000] = [seen(1, 60, 90), seen(1, 120, 180), seen(1, 900, 90)]
         grown.connections["postgres", "get", 256] = seen(2000, 1, p99=11_000)
+        # A run of the sizes alone tells of its own failures.
+        refused = Figures(Load(2, 2.0, 1000, 2000, 9000, 5000, 2, 0), 60, 40, 50)
+        grown.sizes["postgres", "get", 10][0] = refused
         # Too few to know.
         grown.connections["postgres", "search", 256] = seen(2, 1)
         options = argparse.Namespace(engine=["postgres"], operation=["get", "search"])
@@ -81,6 +84,7 @@ class Growth(unittest.TestCase):
             [
                 (1.5, False),
                 (1.5, True),
+                (2, False),
                 (11, False),
                 (None, None),
                 (0, True),
